@@ -1,0 +1,133 @@
+"""`normwise compare`: which variant trains this network best?"""
+
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from normwise.errors import UsageError
+
+_VARIANTS = (
+    "Variants, joined by commas, the baseline first. A variant is plain, or parts joined by +: "
+    "batch, layer, group=G, instance, rms (each with :after), dropout=P, input-dropout=P, lr=5x, "
+    "lr=0.05, wd=1e-4, init=he|xavier|normal=STD|zero, act=relu|sigmoid|tanh|elu|leaky_relu."
+)
+
+
+class Format(StrEnum):
+    """How the answer is printed."""
+
+    text = "text"
+    json = "json"
+
+
+def compare(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="file.py:factory or module:factory, a function without arguments that returns a "
+            "fresh network. Default: a perceptron with hidden layers of 48 and 24 units.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        str,
+        typer.Option(help="digits, mnist, a .npz or .safetensors file, or file.py:function."),
+    ] = "digits",
+    variants: Annotated[str, typer.Option(help=_VARIANTS)] = "plain,batch,layer",
+    seeds: Annotated[int, typer.Option(help="How often each variant is trained.")] = 10,
+    epochs: Annotated[int, typer.Option(help="Passes over the training split.")] = 5,
+    batch_size: Annotated[int, typer.Option(help="Samples in a step.")] = 64,
+    lr: Annotated[float, typer.Option(help="Learning rate.")] = 0.01,
+    optimizer: Annotated[str, typer.Option(help="sgd, adam or adamw.")] = "sgd",
+    momentum: Annotated[float, typer.Option(help="Momentum of sgd.")] = 0.0,
+    nesterov: Annotated[bool, typer.Option("--nesterov", help="Nesterov's momentum.")] = False,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="As in torch.optim.", show_default="torch's")
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            help="A loss of torch.nn.functional, such as huber_loss.", show_default="auto"
+        ),
+    ] = None,
+    target: Annotated[
+        float | None,
+        typer.Option(
+            help="Validation metric whose first reaching is timed.",
+            show_default="the baseline's median best",
+        ),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(help="Difference that does not matter, for the verdict 'equivalent'."),
+    ] = None,
+    evaluate_every: Annotated[
+        int | None, typer.Option(help="Steps between evaluations.", show_default="auto")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the study.", show_default="a new one under runs/"),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the study in --out.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="Where to train.")] = "cpu",
+    output: Annotated[Format, typer.Option("--format", help="What is printed.")] = Format.text,
+) -> None:
+    """Train variants of a network over many seeds and say which is best."""
+    from normwise.cli.table import show
+    from normwise.study import compare as run
+
+    if resume and out is None:
+        raise UsageError("--resume needs --out, the folder of the study to go on with")
+    folder = out or _new_folder(model, data)
+    try:
+        study = run(
+            model,
+            data,
+            variants,
+            seeds=seeds,
+            epochs=epochs,
+            batch_size=batch_size,
+            lr=lr,
+            optimizer=optimizer,
+            momentum=momentum,
+            nesterov=nesterov,
+            weight_decay=weight_decay,
+            loss=loss,
+            target=target,
+            margin=margin,
+            evaluate_every=evaluate_every,
+            out=folder,
+            resume=resume,
+            device=device,
+        )
+    except KeyboardInterrupt:
+        finished = len(list((folder / "runs").glob("*.json")))
+        raise UsageError(_interrupted(folder, finished)) from None
+    if output is Format.json:
+        print(study.to_json())
+    else:
+        show(study)
+
+
+def _new_folder(model: str | None, data: str) -> Path:
+    """The first free folder named after the network and the data."""
+    name = f"{Path(data.rpartition(':')[0] or data).stem}-{(model or 'mlp').rpartition(':')[2]}"
+    numbers = iter(range(1, sys.maxsize))
+    folders = (Path("runs") / f"{name}-{number}" for number in numbers)
+    return next(folder for folder in folders if not folder.exists())
+
+
+def _interrupted(folder: Path, finished: int) -> str:
+    if not finished:
+        return "interrupted before the first run was finished: nothing was kept"
+    again = [argument for argument in sys.argv[1:] if argument != "--resume"]
+    if "--out" not in " ".join(again):
+        again += ["--out", str(folder)]
+    command = shlex.join(["normwise", *again, "--resume"])
+    return f"interrupted: {finished} finished runs are kept in {folder}. Go on with: {command}"

@@ -1,0 +1,6 @@
+"""Datasets as tensors: train, validation and test, split and standardised alike for every run."""
+
+from normwise.data.dataset import Data, Split
+from normwise.data.loading import load
+
+__all__ = ["Data", "Split", "load"]

@@ -1,0 +1,237 @@
+"""Whatever holds numbers, as checked numpy arrays."""
+
+import numbers
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from normwise.data.raw import Raw
+from normwise.errors import Problems, UsageError
+
+KINDS = {"b": "booleans", "i": "integers", "u": "integers", "U": "strings", "f": "floats"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Samples and targets as arrays.
+
+    Attributes:
+        name: what the data is called.
+        x: the samples, (N, ...).
+        y: labels 0..C-1 (N,) int64, or values (N, ...) of the floating type of `x`.
+        test: the same for the test split, where the source brings its own.
+        labels: the names of the classes; empty for a regression.
+    """
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    test: tuple[np.ndarray, np.ndarray] | None
+    labels: tuple[Any, ...]
+
+
+def tabulate(raw: Raw, problems: Problems) -> Table | None:
+    """Turn what a source holds into arrays, and add to `problems` all that is wrong with it.
+
+    Returns:
+        The arrays, or None where they are so wrong that nothing further can be said about them.
+    """
+    faults = Problems()
+    names = ("x", "y") if raw.test is None else ("x_train", "y_train", "x_test", "y_test")
+    arrays: dict[str, np.ndarray] = {}
+    for name, value in zip(names, (*raw.train, *(raw.test or ())), strict=True):
+        with faults.collect():
+            arrays[name] = (_samples if name[0] == "x" else _targets)(value, name)
+    for name, array in arrays.items():
+        with faults.collect():
+            _check_finite(array, name)
+    unlike = Problems()
+    _check_lengths(arrays, names, unlike)
+    _check_alike(arrays, "x", unlike)
+    _check_alike(arrays, "y", unlike)
+    usable = len(arrays) == len(names) and not unlike.found
+    table = _finish(raw.name, arrays, names, faults) if usable else None
+    where = "" if raw.name == "arrays" else f"{raw.name}: "
+    problems.add(*(where + problem for problem in faults.found + unlike.found))
+    return table
+
+
+def _finish(
+    name: str, arrays: dict[str, np.ndarray], names: tuple[str, ...], faults: Problems
+) -> Table:
+    x, y = (arrays[name] for name in names[:2])
+    test_x, test_y = arrays.get("x_test"), arrays.get("y_test")
+    labels: tuple[Any, ...] = ()
+    if y.dtype.kind != "f":
+        labels, y, test_y = _name_classes(y, test_y, names[1], faults)
+    if test_x is not None and x.dtype.kind != "f":
+        x = x.astype(np.result_type(x, test_x), copy=False)
+    # A loss wants the targets in the type in which the network computes.
+    kind = np.int64 if labels else np.float64 if x.dtype == np.float64 else np.float32
+    test = None
+    if test_x is not None and test_y is not None:
+        test = (test_x.astype(x.dtype, copy=False), test_y.astype(kind))
+    return Table(name, x, y.astype(kind), test, labels)
+
+
+def as_array(value: Any, name: str) -> np.ndarray:
+    """Return a tensor, a data frame, nested lists or anything numpy reads as an array.
+
+    Lists of Python floats become float32, as in torch; other types stay.
+
+    Raises:
+        UsageError: there is no such array.
+    """
+    try:
+        if isinstance(value, Tensor):
+            value = value.detach().cpu()
+            narrow = value.is_floating_point() and value.dtype != torch.float64
+            return (value.float() if narrow else value).numpy()
+        array = np.asarray(value)
+        if array.dtype == np.object_:
+            array = _without_objects(array, name)
+    except UsageError:
+        raise
+    except Exception as error:  # whose code runs here is not known: anything may come
+        reason = str(error).partition("\n")[0]
+        raise UsageError(
+            f"{name} ({type(value).__name__}) cannot be read as one array; do all samples have "
+            f"the same shape? ({reason})"
+        ) from error
+    if array.dtype == np.float16 or (array.dtype == np.float64 and _is_plain(value)):
+        return array.astype(np.float32)
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        return array.astype(np.float64)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)  # torch knows no other order
+
+
+def _is_plain(value: Any) -> bool:
+    while isinstance(value, list | tuple) and value:
+        value = value[0]
+    return not hasattr(value, "dtype") and not hasattr(value, "__array__")
+
+
+def _without_objects(array: np.ndarray, name: str) -> np.ndarray:
+    """Data frames of mixed columns, and columns of strings, come as arrays of objects."""
+    kinds = {type(item) for item in array.flat}
+    for wanted, dtype in ((str, np.str_), (bool | np.bool_, bool), (numbers.Integral, np.int64)):
+        if kinds and all(issubclass(kind, wanted) for kind in kinds):
+            return array.astype(dtype)
+    if all(issubclass(kind, numbers.Real | np.bool_) for kind in kinds):
+        return array.astype(np.float64)
+    found = ", ".join(sorted(kind.__name__ for kind in kinds))
+    raise UsageError(
+        f"{name} holds objects that are neither all numbers nor all strings ({found}): convert "
+        "them, and fill in or leave out what is missing"
+    )
+
+
+def _samples(value: Any, name: str) -> np.ndarray:
+    array = as_array(value, name)
+    if array.size == 0:
+        raise UsageError(f"{name} is empty: its shape is {array.shape}")
+    if array.ndim < 2:
+        raise UsageError(
+            f"{name} has shape {array.shape}: the first dimension counts the samples, and each "
+            f"needs at least one of its own; pass {name}.reshape(-1, 1) for one number per sample"
+        )
+    kind = array.dtype.kind
+    if kind not in "biuf":
+        raise UsageError(
+            f"{name} holds {KINDS.get(kind, array.dtype)}, which a network cannot take: encode "
+            "them as numbers"
+        )
+    if kind == "f":
+        return array
+    if kind == "b":
+        return array.astype(np.float32)
+    is_image = array.dtype == np.uint8 and array.ndim > 2
+    return array if is_image else array.astype(np.int64)
+
+
+def _targets(value: Any, name: str) -> np.ndarray:
+    array = as_array(value, name)
+    if array.size == 0:
+        raise UsageError(f"{name} is empty: its shape is {array.shape}")
+    if array.ndim == 0:
+        raise UsageError(f"{name} is a single value: give one target per sample")
+    if array.dtype.kind not in KINDS:
+        raise UsageError(
+            f"{name} holds {array.dtype}: give integers, booleans or strings as labels, or floats "
+            "for a regression"
+        )
+    if array.dtype.kind == "f":
+        return array
+    if array.shape[1:] not in ((), (1,)):
+        raise UsageError(
+            f"{name} holds {KINDS[array.dtype.kind]} of shape {array.shape}: give one label per "
+            f"sample (for one-hot rows {name}.argmax(1)), or floats for a regression"
+        )
+    return array.reshape(-1)
+
+
+def _check_finite(array: np.ndarray, name: str) -> None:
+    if array.dtype.kind != "f":
+        return
+    bad = ~np.isfinite(array)
+    if bad.any():
+        first = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
+        nans = int(np.isnan(array).sum())
+        raise UsageError(
+            f"{name} holds {nans} NaN and {int(bad.sum()) - nans} infinite values in "
+            f"{int(bad.reshape(len(bad), -1).any(1).sum())} of {len(bad)} samples, the first at "
+            f"index {first}: leave these samples out or fill the values in"
+        )
+
+
+def _check_lengths(
+    arrays: dict[str, np.ndarray], names: tuple[str, ...], problems: Problems
+) -> None:
+    for x, y in zip(names[::2], names[1::2], strict=True):
+        if x in arrays and y in arrays and len(arrays[x]) != len(arrays[y]):
+            problems.add(
+                f"{x} has {len(arrays[x])} samples but {y} has {len(arrays[y])}: "
+                "there must be one target per sample"
+            )
+
+
+def _check_alike(arrays: dict[str, np.ndarray], letter: str, problems: Problems) -> None:
+    names = (f"{letter}_train", f"{letter}_test")
+    if not all(name in arrays for name in names):
+        return
+    train, test = (arrays[name] for name in names)
+    if train.shape[1:] != test.shape[1:]:
+        problems.add(
+            f"{names[0]} has samples of shape {train.shape[1:]} but {names[1]} of shape "
+            f"{test.shape[1:]}: they must be the same"
+        )
+    kinds = [KINDS[array.dtype.kind] for array in (train, test)]
+    if kinds[0] != kinds[1]:
+        problems.add(
+            f"{names[0]} holds {kinds[0]} but {names[1]} {kinds[1]}: they must be of one kind"
+        )
+
+
+def _name_classes(
+    y: np.ndarray, test_y: np.ndarray | None, name: str, faults: Problems
+) -> tuple[tuple[Any, ...], np.ndarray, np.ndarray | None]:
+    """Return what the classes are called, and the labels as numbers 0..C-1."""
+    labels, y = np.unique(y, return_inverse=True)
+    if len(labels) == 1:
+        faults.add(
+            f"{name} holds one class only ({labels[0].item()!r}): there is nothing to tell apart"
+        )
+    if test_y is not None:
+        unknown = np.setdiff1d(test_y, labels)
+        if len(unknown):
+            shown = ", ".join(repr(label) for label in unknown[:5].tolist())
+            more = ", ..." if len(unknown) > 5 else ""
+            faults.add(
+                f"y_test holds {len(unknown)} labels that y_train does not ({shown}{more}): "
+                "a network cannot learn what it is never shown"
+            )
+        test_y = np.searchsorted(labels, test_y)
+    return tuple(labels.tolist()), y, test_y

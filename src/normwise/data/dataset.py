@@ -1,0 +1,150 @@
+"""What `load` returns: three splits of tensors, and how they came about."""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from normwise.data.describe import describe, shape_text
+from normwise.errors import UsageError
+
+Device = str | torch.device
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Split:
+    """The samples of one split, and what is to be predicted from them.
+
+    Attributes:
+        x: the samples, shape (N, ...).
+        y: the targets: labels 0..C-1 of shape (N,) and dtype int64, or floats of shape (N, ...).
+
+    Example:
+        >>> Split(torch.zeros(5, 2), torch.zeros(5))
+        Split(5 samples of 2 float32)
+    """
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.x)
+
+    def __repr__(self) -> str:
+        return f"Split({len(self)} samples of {shape_text(self.x)})"
+
+    def to(self, device: Device) -> "Split":
+        """Return the split on a device."""
+        return Split(self.x.to(device), self.y.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """A dataset as tensors.
+
+    Attributes:
+        name: what it is called in tables and reports.
+        train: the split to train on.
+        val: the split to select by.
+        test: the split to touch once, at the end.
+        task: ``"classes"`` or ``"regression"``.
+        classes: the number of classes C, or None for a regression.
+        mean: what standardisation subtracted, float64, broadcastable to a sample; None where
+            nothing was standardised.
+        std: what it divided by, of the shape of `mean`.
+        labels: what the user called the classes 0..C-1, in this order; empty for a regression.
+
+    Example:
+        >>> from normwise.data import load
+        >>> data = load("digits")
+        >>> data.train, data.task, data.classes
+        (Split(1150 samples of 1×8×8 float32), 'classes', 10)
+    """
+
+    name: str
+    train: Split
+    val: Split
+    test: Split
+    task: Literal["classes", "regression"]
+    classes: int | None = None
+    mean: Tensor | None = field(default=None, repr=False)
+    std: Tensor | None = field(default=None, repr=False)
+    labels: tuple[Any, ...] = field(default=(), repr=False)
+
+    def describe(self) -> str:
+        """Return the shapes, ranges, class balance and standardisation, as lines of text.
+
+        Example:
+            >>> from normwise.data import load
+            >>> x = [[float(i), 1.0] for i in range(50)]
+            >>> print(load((x, ["even", "odd"] * 25)).describe())
+            arrays: 2 classes, samples of 2 float32
+            standardised by the training split, per feature: mean 1 to 23.81, std 1 to 14.69
+            split samples  x min x max
+            train      32 -1.553 1.647
+            val         8 -1.077 1.715
+            test       10 -1.621 1.238
+            class train  share val  share test  share
+            even     16 50.0 %   4 50.0 %    5 50.0 %
+            odd      16 50.0 %   4 50.0 %    5 50.0 %
+        """
+        return describe(self)
+
+    def fingerprint(self) -> str:
+        """Return 16 hex digits that change whenever a value, a shape or a dtype does.
+
+        The device does not matter, nor do the names.
+
+        Example:
+            >>> from normwise.data import load
+            >>> load("digits").fingerprint() == load("digits", seed=1).fingerprint()
+            False
+        """
+        digest = hashlib.blake2b(digest_size=8)
+        for split in (self.train, self.val, self.test):
+            for tensor in (split.x, split.y):
+                digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.cpu().contiguous().numpy().data)
+        return digest.hexdigest()
+
+    def to(self, device: Device) -> "Data":
+        """Return the same data on a device.
+
+        Raises:
+            UsageError: there is no such device here.
+
+        Example:
+            >>> from normwise.data import load
+            >>> load("digits").to("cpu").train.x.device
+            device(type='cpu')
+        """
+        check_device(device)
+        return replace(
+            self,
+            train=self.train.to(device),
+            val=self.val.to(device),
+            test=self.test.to(device),
+            mean=_moved(self.mean, device),
+            std=_moved(self.std, device),
+        )
+
+
+def check_device(device: Device) -> None:
+    """Raise a `UsageError` where there is no such device on this machine."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise UsageError(
+            f"device={str(device)!r} cannot be used here: {reason}. Use 'cpu', which always can"
+        ) from error
+
+
+def _moved(tensor: Tensor | None, device: Device) -> Tensor | None:
+    if tensor is None:
+        return None
+    knows_float64 = torch.device(device).type != "mps"
+    return tensor.to(device, torch.float64 if knows_float64 else torch.float32)

@@ -1,0 +1,55 @@
+"""Replace the activation of every hidden layer."""
+
+from torch import Tensor, nn
+
+from normwise.edit.own import own_activations
+from normwise.errors import UsageError, suggest
+from normwise.trace import trace
+
+ACTIVATIONS = {
+    "relu": nn.ReLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "elu": nn.ELU,
+    "leaky_relu": nn.LeakyReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+}
+
+
+def replace_activation(network: nn.Module, activation: str, example: Tensor) -> nn.Module:
+    """Give every hidden layer the same activation, with torch's defaults.
+
+    Args:
+        network: changed in place; left as it was if anything is refused.
+        activation: one of `relu`, `sigmoid`, `tanh`, `elu`, `leaky_relu`, `gelu`, `silu`.
+        example: a batch of at least two inputs that the network runs on.
+
+    Returns:
+        The network.
+
+    Raises:
+        UsageError: the name is unknown, there is no hidden activation, or one is called as a
+            function in a forward that cannot be traced.
+
+    Example:
+        >>> import torch
+        >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+        >>> replace_activation(net, "tanh", torch.randn(2, 4))[1]
+        Tanh()
+    """
+    if activation not in ACTIVATIONS:
+        raise UsageError(
+            f"unknown activation {activation!r}{suggest(activation, ACTIVATIONS)}: use one of "
+            f"{', '.join(ACTIVATIONS)}"
+        )
+    found = trace(network, example)
+    if not found.activations:
+        raise UsageError(
+            f"no place for act={activation}: in this network no layer feeds an activation and then "
+            "another layer"
+        )
+    for path in own_activations(network, found, found.activations, example):
+        mode = network.get_submodule(path).training
+        network.set_submodule(path, ACTIVATIONS[activation]().train(mode))
+    return network

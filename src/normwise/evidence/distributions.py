@@ -1,0 +1,122 @@
+"""The distribution of every hidden layer's pre-activation on a fixed batch."""
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor, nn
+
+from normwise.trace import Activation, Layer, trace
+from normwise.trace.functions import BOUNDS, RECTIFIERS
+
+_BINS = 40
+_SHOWN = (0.001, 0.999)  # the quantiles between which a histogram is drawn
+_FLAT = 0.05  # a value is saturated in the outer 5 % of the activation's range ...
+_MOSTLY = 0.95  # ... and a unit where 95 % of its values are
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """What enters one hidden activation.
+
+    Attributes:
+        layer: paths of the layers that feed it, joined by ` + `.
+        activation: torch's name of it.
+        mean: over the batch, all units and positions.
+        std: likewise.
+        low: the 5 % quantile.
+        high: the 95 % quantile.
+        dead: share of units whose output is zero for every value of the batch; NaN for activations
+            that cannot die.
+        saturated: share of units that give at least 95 % of their values in the outer 5 % of the
+            activation's range; NaN for activations without two flat ends.
+        edges: of the histogram's bins, from the 0.1 % to the 99.9 % quantile.
+        density: one per bin.
+    """
+
+    layer: str
+    activation: str
+    mean: float
+    std: float
+    low: float
+    high: float
+    dead: float
+    saturated: float
+    edges: tuple[float, ...]
+    density: tuple[float, ...]
+
+
+def distributions(network: nn.Module, probe: Tensor) -> list[Distribution]:
+    """Measure what enters each hidden activation, as the layers see it in training.
+
+    Batch norms use the statistics of the probe batch and dropout is off, on a copy of the network;
+    the network itself is not touched.
+
+    Args:
+        network: any module that runs on `probe`.
+        probe: a fixed batch of inputs.
+
+    Returns:
+        One distribution per hidden activation, in order of use; those whose input is not finite
+        are left out.
+
+    Example:
+        >>> torch.manual_seed(0)
+        <...>
+        >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+        >>> [first] = distributions(net, torch.randn(500, 4))
+        >>> first.layer, first.activation, 0 <= first.dead <= 1
+        ('0', 'relu', True)
+    """
+    network = copy.deepcopy(network)
+    for module in network.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.p = 0.0
+    seen: list[tuple[Activation, Tensor, Tensor]] = []
+    found = trace(network, probe, lambda *values: seen.append(values))
+    return [
+        _measure(activation, found.layers[activation.layers[0]], before, after)
+        for activation, before, after in seen
+        if before.isfinite().all()
+    ]
+
+
+def _measure(activation: Activation, layer: Layer, before: Tensor, after: Tensor) -> Distribution:
+    values = before.double().flatten().cpu().numpy()
+    left, low, high, right = np.quantile(values, (_SHOWN[0], 0.05, 0.95, _SHOWN[1])).tolist()
+    if left == right:
+        left, right = left - 0.5, right + 0.5
+    counts, edges = np.histogram(values, _BINS, (left, right))
+    density = counts / (len(values) * np.diff(edges))
+    units = _by_unit(after, layer)
+    return Distribution(
+        layer=" + ".join(activation.layers),
+        activation=activation.name,
+        mean=values.mean().item(),
+        std=values.std().item(),
+        low=low,
+        high=high,
+        dead=_share((units == 0).all(1)) if activation.name in RECTIFIERS else float("nan"),
+        saturated=_saturated(units, activation.name),
+        edges=tuple(edges.tolist()),
+        density=tuple(density.tolist()),
+    )
+
+
+def _by_unit(values: Tensor, layer: Layer) -> Tensor:
+    """Bring an activation's output into the shape (units, values of the unit)."""
+    same_layout = values.ndim == len(layer.shape)
+    return values.movedim(layer.unit_axis if same_layout else -1, 0).flatten(1)
+
+
+def _saturated(units: Tensor, activation: str) -> float:
+    if activation not in BOUNDS:
+        return float("nan")
+    low, high = BOUNDS[activation]
+    margin = _FLAT * (high - low)
+    flat = (units < low + margin) | (units > high - margin)
+    return _share(flat.double().mean(1) >= _MOSTLY)
+
+
+def _share(mask: Tensor) -> float:
+    return mask.double().mean().item()

@@ -1,0 +1,34 @@
+"""A norm that expects (N, C), over features that come last."""
+
+from torch import Tensor, nn
+
+
+class ChannelsLast(nn.Module):
+    """Apply a norm for `(N, C)` to `(N, *, C)`: every position counts as a sample.
+
+    This is what batch normalization of a sequence of tokens means: one mean and one variance per
+    feature, over the batch and all positions (Ioffe & Szegedy 2015, section 3.2, where the
+    positions are those of an image).
+
+    Shape:
+        - Input: `(N, *, C)`
+        - Output: `(N, *, C)`
+
+    Args:
+        norm: a norm over the last of two dimensions, such as `nn.BatchNorm1d(C)`.
+
+    Example:
+        >>> import torch
+        >>> norm = ChannelsLast(nn.BatchNorm1d(8))
+        >>> y = norm(torch.randn(4, 10, 8))
+        >>> y.mean((0, 1)).abs().max().item() < 1e-5
+        True
+    """
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise `x` of shape `(N, *, C)`."""
+        return self.norm(x.flatten(0, -2)).view_as(x)

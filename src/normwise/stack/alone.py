@@ -1,0 +1,67 @@
+"""A stack of one: the user's network, trained as it is."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from normwise.data import Split
+from normwise.stack.objective import Objective
+from normwise.stack.optimizers import Recipe
+
+_ROWS = 4096  # samples that an evaluation sends through the network at once
+
+
+class Alone:
+    """One run, trained with torch's own modules and optimizer.
+
+    Args:
+        network: trained in place.
+        recipe: its optimizer.
+        objective: its loss and metric.
+    """
+
+    def __init__(self, network: nn.Module, recipe: Recipe, objective: Objective) -> None:
+        self._network = network.train()
+        self._optimizer = recipe.build(network.parameters())
+        self._objective = objective
+        self._size = 1
+
+    @property
+    def size(self) -> int:
+        """One, or none once the run has left."""
+        return self._size
+
+    def step(self, x: Tensor, y: Tensor) -> Tensor:
+        """Update the network on `x[0]` and `y[0]`; return its loss, shape (1,)."""
+        loss = self._objective.loss(self._network(x[0]), y[0])
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+        return loss.detach()[None]
+
+    def evaluate(self, split: Split) -> list[tuple[float, float]]:
+        """Return loss and metric on a split."""
+        return [evaluate(self._network, self._objective, split)] if self._size else []
+
+    def network(self, run: int) -> nn.Module:  # noqa: ARG002
+        """Return the network."""
+        return self._network
+
+    def keep(self, runs: Sequence[int]) -> None:
+        """Go on, or stop."""
+        self._size = len(runs)
+
+
+def evaluate(network: nn.Module, objective: Objective, split: Split) -> tuple[float, float]:
+    """Return a network's mean loss and metric on a split; its mode is left as it was."""
+    training = network.training
+    network.eval()
+    loss, tally = 0.0, torch.zeros((), dtype=torch.float64, device=split.y.device)
+    with torch.no_grad():
+        for x, y in zip(split.x.split(_ROWS), split.y.split(_ROWS), strict=True):
+            output = network(x)
+            loss += objective.loss(output, y).item() * len(y)
+            tally = tally + objective.tally(output, y)
+    network.train(training)
+    return loss / len(split.y), objective.score(tally, split.y)

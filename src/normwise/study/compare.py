@@ -1,0 +1,89 @@
+"""Compare variants of a network over many seeds."""
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from normwise.stack import Recipe
+from normwise.stack.objective import Loss
+from normwise.study.plan import Plan
+from normwise.study.settings import Settings
+from normwise.study.study import Study
+from normwise.study.variants import Factory, Variants
+
+
+def compare(
+    model: str | Factory | None = None,
+    data: Any = "digits",
+    variants: Variants = ("plain", "batch"),
+    *,
+    seeds: int | Iterable[int] = 10,
+    epochs: int = 5,
+    batch_size: int = 64,
+    lr: float = 0.01,
+    optimizer: str = "sgd",
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float | None = None,
+    loss: str | Loss | None = None,
+    target: float | None = None,
+    margin: float | None = None,
+    evaluate_every: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    device: str | torch.device = "cpu",
+    progress: bool | None = None,
+) -> Study:
+    """Train variants of a network over many seeds, and say which is best.
+
+    Runs are paired: seed `s` gives every variant the same batches in the same order and the same
+    initial weights where shapes agree (`torch.manual_seed(s)` before the factory), so variants are
+    compared seed by seed (see `normwise.stats`). All batches are full. The test split is used once
+    per run, at its end.
+
+    Args:
+        model: a function without arguments that returns a fresh `nn.Module`, a module class, or
+            its address, `file.py:factory` or `module:factory`. None takes a perceptron with hidden
+            layers of 48 and 24 units and ReLU.
+        data: whatever `normwise.data.load` takes.
+        variants: what to compare, the baseline first: a list of names by the grammar, such as
+            `["plain", "batch+lr=5x", "dropout=0.2"]`, or a mapping of names to such texts or to
+            other factories.
+        seeds: a number of seeds, or a list of them.
+        epochs: passes over the training split.
+        batch_size: samples in a step.
+        lr: learning rate.
+        optimizer: `sgd`, `adam` or `adamw`.
+        momentum: of SGD.
+        nesterov: Nesterov's momentum.
+        weight_decay: as in `torch.optim`; None for torch's default.
+        loss: a function of output and target that returns the mean loss, or the name of one in
+            `torch.nn.functional`; None for cross-entropy or mean squared error, by the targets.
+        target: value of the validation metric whose first reaching is timed; None for the median
+            over seeds of the baseline's best.
+        margin: difference of the test metric that does not matter, for the verdict *equivalent*.
+        evaluate_every: steps between evaluations on the validation split; None for 8 to 50 of them.
+        out: folder for the report, the tables and every finished run; None keeps all in memory.
+        resume: go on with the study that `out` holds, skipping finished runs.
+        device: where to train.
+        progress: show it; None shows it where standard error is a terminal.
+
+    Returns:
+        The study.
+
+    Raises:
+        UsageError: all that is wrong with what was asked for, before anything trains.
+        KeyboardInterrupt: finished runs stay in `out`; `resume=True` goes on.
+
+    Example:
+        >>> import normwise as nw
+        >>> study = nw.compare(data="digits", variants=["plain", "batch"], seeds=2, epochs=2)
+        >>> study.summary()["variant"].tolist()
+        ['plain', 'batch']
+    """
+    recipe = Recipe(optimizer, lr, momentum, nesterov, weight_decay)
+    settings = Settings(epochs, batch_size, recipe, loss, evaluate_every, target, margin)
+    plan = Plan.of(model, data, variants, seeds, settings, device)
+    return plan.run(out, resume, progress)

@@ -1,0 +1,139 @@
+"""What a study is asked to do, checked as a whole."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from normwise.data import Data
+from normwise.errors import Problems, suggest
+from normwise.stack import LOSSES, OPTIMIZERS, Budget, Recipe
+from normwise.stack.objective import Loss
+
+_EVALUATIONS = (8, 50)  # at least and at most, where the user does not say
+_EVALUATION_SHARE = 0.2  # evaluated per sample trained on: a forward costs a third of a step
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that is the same for all runs of a study.
+
+    Attributes:
+        epochs: passes over the training split.
+        batch_size: samples in a step.
+        recipe: the optimizer; variants may change its learning rate and weight decay.
+        loss: a function, its name in torch.nn.functional, or None to infer it from the targets.
+        evaluate_every: steps between evaluations, or None for 8 to 50 of them, few enough to cost
+            little next to the training.
+        target: value of the metric that runs are to reach, or None for the baseline's median best.
+        margin: difference of the metric that does not matter, or None.
+    """
+
+    epochs: int
+    batch_size: int
+    recipe: Recipe
+    loss: str | Loss | None
+    evaluate_every: int | None
+    target: float | None
+    margin: float | None
+
+    def problems(self, task: str | None) -> list[str]:
+        """Return all that cannot be meant; `task` is None while it is not known."""
+        problems = Problems()
+        for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
+            problems.add(*_not_counting(name, value))
+        if self.evaluate_every is not None:
+            problems.add(*_not_counting("evaluate_every", self.evaluate_every))
+        problems.add(*_recipe_problems(self.recipe))
+        if isinstance(self.loss, str) and self.loss not in LOSSES:
+            problems.add(
+                f"unknown loss {self.loss!r}{suggest(self.loss, LOSSES)}: use one of "
+                f"{', '.join(LOSSES)}, or a function of output and target"
+            )
+        elif not (self.loss is None or isinstance(self.loss, str) or callable(self.loss)):
+            problems.add(f"loss={self.loss!r}: give a function of output and target, or its name")
+        if self.target is not None and not _reachable(self.target, task):
+            problems.add(
+                f"target={self.target}: no run can reach it, since "
+                + ("R² is at most 1" if task == "regression" else "accuracy lies between 0 and 1")
+            )
+        if self.margin is not None and not (self.margin > 0 and math.isfinite(self.margin)):
+            problems.add(f"margin={self.margin}: the difference that does not matter is positive")
+        return problems.found
+
+    def budget(self, data: Data) -> Budget:
+        """Return how long every run trains on this data, and how often it is evaluated."""
+        batch_size = min(self.batch_size, len(data.train))
+        steps = self.epochs * (len(data.train) // batch_size)
+        every = self.evaluate_every
+        if every is None:
+            affordable = int(_EVALUATION_SHARE * steps * batch_size / len(data.val))
+            evaluations = min(max(affordable, _EVALUATIONS[0]), _EVALUATIONS[1])
+            every = math.ceil(steps / evaluations)
+        return Budget(steps, batch_size, min(every, steps))
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a run's numbers depend on, as plain values."""
+        loss = self.loss if self.loss is None or isinstance(self.loss, str) else _name(self.loss)
+        return {
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            **asdict(self.recipe),
+            "loss": loss,
+            "evaluate_every": self.evaluate_every,
+        }
+
+
+def read_seeds(seeds: int | Iterable[int]) -> tuple[list[int], list[str]]:
+    """Return the seeds that are meant, 0..n-1 for a number n, and what is wrong with them."""
+    if isinstance(seeds, bool) or not isinstance(seeds, int | Iterable):
+        return [], [f"seeds={seeds!r}: give a number of seeds, or a list of them"]
+    if isinstance(seeds, int):
+        if seeds < 1:
+            return [], [f"seeds={seeds}: a study needs at least one seed"]
+        return list(range(seeds)), []
+    listed = list(seeds)
+    if not listed:
+        return [], ["seeds is empty: a study needs at least one seed"]
+    wrong = [s for s in listed if isinstance(s, bool) or not isinstance(s, int) or s < 0]
+    if wrong:
+        return [], [f"seeds holds {wrong[0]!r}: a seed is a whole number, 0 or more"]
+    if len(set(listed)) < len(listed):
+        return [], ["seeds holds a seed twice: the same run would count as two"]
+    return listed, []
+
+
+def _not_counting(name: str, value: Any) -> list[str]:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return []
+    return [f"{name}={value!r}: a whole number, 1 or more, is needed"]
+
+
+def _recipe_problems(recipe: Recipe) -> list[str]:
+    problems = []
+    if recipe.optimizer not in OPTIMIZERS:
+        problems.append(
+            f"unknown optimizer {recipe.optimizer!r}{suggest(recipe.optimizer, OPTIMIZERS)}: use "
+            f"one of {', '.join(OPTIMIZERS)}"
+        )
+    if not (recipe.lr > 0 and math.isfinite(recipe.lr)):
+        problems.append(f"lr={recipe.lr}: a learning rate is positive")
+    if not 0 <= recipe.momentum < 1:
+        problems.append(f"momentum={recipe.momentum}: it lies in [0, 1)")
+    if recipe.optimizer != "sgd" and (recipe.momentum or recipe.nesterov):
+        problems.append(f"momentum is a setting of sgd, and optimizer={recipe.optimizer} is used")
+    if recipe.nesterov and not recipe.momentum:
+        problems.append("nesterov needs momentum, such as momentum=0.9")
+    if recipe.weight_decay is not None and not 0 <= recipe.weight_decay < math.inf:
+        problems.append(f"weight_decay={recipe.weight_decay}: it is not negative")
+    return problems
+
+
+def _reachable(target: float, task: str | None) -> bool:
+    if task == "regression":
+        return target <= 1
+    return 0 < target <= 1
+
+
+def _name(function: Any) -> str:
+    return getattr(function, "__qualname__", type(function).__qualname__)
