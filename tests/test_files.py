@@ -50,7 +50,7 @@ def test_a_failing_write_leaves_the_old_content_and_no_litter(
 ):
     path = write_bytes(tmp_path / "a", b"old")
 
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(fault, os.strerror(fault))
 
     monkeypatch.setattr(os, call, fail)
@@ -96,14 +96,14 @@ def test_an_interrupt_leaves_the_old_content_and_no_litter(
 
 def test_a_path_below_a_file(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"old")
-    with pytest.raises(UsageError, match="cannot write .*: (Not a directory|File exists)"):
+    with pytest.raises(UsageError, match=r"cannot write .*: (Not a directory|File exists)"):
         write_bytes(tmp_path / "file" / "a", b"new")
     assert (tmp_path / "file").read_bytes() == b"old"
 
 
 def test_a_folder_under_the_files_name(tmp_path: Path):
     (tmp_path / "a").mkdir()
-    with pytest.raises(UsageError, match="cannot write .*: Is a directory"):
+    with pytest.raises(UsageError, match=r"cannot write .*: Is a directory"):
         write_bytes(tmp_path / "a", b"new")
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
 

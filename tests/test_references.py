@@ -190,10 +190,9 @@ def test_the_line_is_the_users_and_not_the_librarys():
     def fail():
         return json.loads("{")
 
-    try:
+    with pytest.raises(ValueError, match="Expecting property name") as caught:
         fail()
-    except ValueError as caught:
-        assert explain(caught).endswith(f"({__file__}:{fail.__code__.co_firstlineno + 1})")
+    assert explain(caught.value).endswith(f"({__file__}:{fail.__code__.co_firstlineno + 1})")
 
 
 def test_an_error_without_a_message():

@@ -148,7 +148,7 @@ def test_missing_values_are_counted_and_placed():
         (np.array([[1.0, "a"]] * 4, dtype=object), "(float, str)"),
         ([[2**70]] * 4, "x (list) cannot be read as one array"),
         (np.zeros((4, 1), "datetime64[s]"), "x holds datetime64[s]"),
-        (torch.zeros(4, 2).to_sparse_csr(), "x (Tensor) cannot be read as one array"),
+        (torch.zeros(4, 2).to_sparse(), "x (Tensor) cannot be read as one array"),
         (object(), "x holds objects that are neither"),
     ],
 )

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from normwise.data import load
@@ -30,6 +30,7 @@ def test_x_and_y_stay_together_and_nothing_is_lost():
     assert found == pairs
 
 
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1), spread=st.sampled_from([1e-3, 1.0, 1e5]))
 def test_all_splits_are_standardised_by_the_training_split(seed, spread):
     x = np.random.default_rng(seed).normal(5, spread, (60, 4))
@@ -152,6 +153,14 @@ def test_settings_and_source_are_reported_together():
 def test_a_bad_setting_alone_is_reported():
     with pytest.raises(UsageError, match=r"^seed=-1: give a whole number"):
         load((X, Y), seed=-1)
+
+
+def test_problems_of_values_and_of_sizes_are_reported_together():
+    x = X.copy()
+    x[0, 0] = np.nan
+    with pytest.raises(UsageError) as caught:
+        load((x, Y), val=5000)
+    assert [problem[:10] for problem in caught.value.problems] == ["x holds 1 ", "60 samples"]
 
 
 def test_too_few_samples_for_the_sizes_asked_for():

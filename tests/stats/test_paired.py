@@ -45,6 +45,11 @@ def test_too_few_seeds_bound_nothing(n: int):
     assert result.difference == 1.0
 
 
+def test_rounding_leaves_the_difference_in_its_interval():
+    result = paired([0.3] * 10, [0.0] * 10)  # whose mean is 0.29999999999999993
+    assert (result.low, result.difference, result.high) == (0.3, 0.3, 0.3)
+
+
 def test_direction_and_margin_reach_the_verdict():
     low, high = [0.1, 0.2, 0.3, 0.2, 0.1, 0.2], [0.3, 0.5, 0.4, 0.3, 0.2, 0.4]
     assert paired(high, low).verdict == "better"

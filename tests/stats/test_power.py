@@ -12,7 +12,15 @@ def test_smallest_p_is_the_one_where_all_differences_agree(n: int):
 
 @pytest.mark.parametrize(
     ("comparisons", "alpha", "n"),
-    [(1, 0.05, 6), (2, 0.05, 7), (3, 0.05, 7), (4, 0.05, 8), (5, 0.05, 8), (1, 0.01, 8)],
+    [
+        (1, 0.05, 6),
+        (2, 0.05, 7),
+        (3, 0.05, 7),
+        (4, 0.05, 8),
+        (5, 0.05, 8),
+        (1, 0.01, 8),
+        (1, 0.0625, 5),
+    ],
 )
 def test_seeds_needed_is_where_verdicts_become_possible(comparisons: int, alpha: float, n: int):
     assert seeds_needed(comparisons, alpha) == n

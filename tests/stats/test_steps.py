@@ -84,7 +84,7 @@ def test_none_nan_and_late_are_all_never():
 
 
 @pytest.mark.parametrize("level", [0.5, 0.95])
-@pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 10), (3, 10), (10, 10), (7, 200)])
+@pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 6), (2, 2), (3, 10), (7, 200)])
 def test_wilson_agrees_with_scipy_and_stays_in_range(successes: int, n: int, level: float):
     ours = wilson(successes, n, level)
     theirs = binomtest(successes, n).proportion_ci(level, method="wilson")

@@ -1,6 +1,8 @@
 """The program: its commands, and how it ends."""
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -11,7 +13,6 @@ from normwise.errors import UsageError
 WRONG_USE = 2
 
 app = typer.Typer(
-    help="Which normalization and regularization train your PyTorch network best.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -19,20 +20,34 @@ app = typer.Typer(
 app.command()(compare)
 
 
-@app.callback()
-def program(
-    version: bool = typer.Option(False, "--version", help="Show the version and exit."),
-) -> None:
-    """Which normalization and regularization train your PyTorch network best."""
-    if version:
-        from importlib.metadata import version as installed
-
-        print(f"normwise {installed('normwise')}")
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        print(f"normwise {version('normwise')}")
         raise typer.Exit
 
 
+@app.callback()
+def program(
+    version: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", is_eager=True, callback=_tell_version
+        ),
+    ] = False,
+) -> None:
+    """Which normalization and regularization train your PyTorch network best."""
+
+
 def main() -> None:
-    """Run the command line; a mistake of the user's ends in a message and exit code 2."""
+    """Run the command line; a mistake of the user's ends in a message and exit code 2.
+
+    Example:
+        >>> import sys
+        >>> sys.argv = ["normwise", "--version"]
+        >>> main()
+        Traceback (most recent call last):
+        SystemExit: 0
+    """
     try:
         app(prog_name="normwise")
     except UsageError as error:

@@ -1,82 +1,130 @@
-"""A study's summary as a terminal table."""
+"""A study's answer on the terminal."""
 
 import math
+import os
 import sys
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
+import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from normwise.report.wording import (
+    as_given,
+    brief,
+    interval,
+    number,
+    places_for,
+    pvalue,
+    seconds,
+    share,
+    signed,
+    whole,
+)
 from normwise.study import Study
 
 _COLOURS = {"better": "bold green", "worse": "red", "equivalent": "cyan", "undecided": "yellow"}
 _WIDTH = 132  # of a pipe or a file, which have none of their own
 
 
+@dataclass(frozen=True)
+class Column:
+    """One column of the table.
+
+    Attributes:
+        title: its header.
+        cell: from a row of the summary to its text; variants' names may hold markup.
+        rank: columns with the highest leave first where the terminal is narrow; 0 stays.
+        style: of its cells.
+        left: whether it holds words, set to the left.
+    """
+
+    title: str
+    cell: Callable[[pd.Series], str]
+    rank: int = 0
+    style: str = "none"
+    left: bool = False
+
+
 def show(study: Study) -> None:
-    """Print table, verdict, notes and the path of the report to standard output."""
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
-    console.print(_table(study))
-    console.print(f"\n[bold]{_escaped(study.verdict)}[/]", soft_wrap=True)
+    """Print table, verdict, notes and the path of the report to standard output.
+
+    A terminal's width decides how many columns there are; the report has them all.
+    """
+    fixed = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH
+    console = Console(width=fixed, highlight=False)
+    console.print(_table(study, console))
+    console.print(f"\n[bold]{escape(study.verdict)}[/]")
     for note in study.notes:
-        console.print(f"[dim]note: {_escaped(note)}[/]", soft_wrap=True)
+        console.print(f"[dim]note: {escape(note)}[/]")
     if study.folder is not None:
-        console.print(f"report: {_escaped(str(study.folder / 'report.html'))}", soft_wrap=True)
+        console.print(f"report: {escape(str(study.folder / 'report.html'))}", soft_wrap=True)
 
 
-def _table(study: Study) -> Table:
-    metric = study.metric
-    target = study.target
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("variant", no_wrap=True)
-    table.add_column(f"test {metric}", justify="right")
-    table.add_column("difference", justify="right")
-    table.add_column("p", justify="right")
-    table.add_column("verdict")
-    table.add_column("train loss", justify="right")
-    table.add_column(f"steps to {_number(target)}", justify="right")
-    table.add_column("seconds", justify="right")
-    for row in study.summary().to_dict("records"):
-        table.add_row(*_cells(row, metric))
+def _table(study: Study, console: Console) -> Table:
+    """Return the widest table that fits, or the narrowest that there is."""
+    summary = study.summary()
+    columns = _columns(study, summary)
+    for least in sorted({column.rank for column in columns}, reverse=True):
+        table = _filled(summary, [column for column in columns if column.rank <= least])
+        if console.measure(table, options=console.options.update(width=10_000)).maximum <= (
+            console.width
+        ):
+            break
     return table
 
 
-def _cells(row: dict[Any, Any], metric: str) -> tuple[str, ...]:
-    verdict = row["verdict"]
-    colour = _COLOURS.get(verdict, "dim")
-    diverged = f" [red]({row['diverged']} diverged)[/]" if row["diverged"] else ""
-    wins = f" [dim]{row['train_loss_wins']}/{row['pairs']}[/]" if row["pairs"] else ""
-    return (
-        _escaped(row["variant"]) + diverged,
-        _interval(row["estimate"], row["low"], row["high"], metric),
-        "" if verdict == "baseline" else _change(row, metric),
-        "" if math.isnan(row["p"]) else f"{row['p']:.3f}",
-        f"[{colour}]{verdict}[/]",
-        f"{row['train_loss']:.4f}{wins}",
-        f"{_number(row['steps_to_target'])} [dim]{100 * row['success']:.0f} %[/]",
-        f"{row['seconds']:.2f}",
-    )
+def _filled(summary: pd.DataFrame, columns: list[Column]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(
+            column.title,
+            justify="left" if column.left else "right",
+            style=column.style,
+            overflow="fold",
+        )
+    for _, row in summary.iterrows():
+        table.add_row(*(column.cell(row) for column in columns))
+    return table
 
 
-def _interval(value: float, low: float, high: float, metric: str) -> str:
-    scale, digits, unit = (100, 2, " %") if metric == "accuracy" else (1, 4, "")
-    ends = f"{scale * low:.{digits}f}–{scale * high:.{digits}f}"
-    bounds = f" [dim]{ends}[/]" if math.isfinite(low) and math.isfinite(high) else ""
-    return f"{scale * value:.{digits}f}{unit}{bounds}"
+def _columns(study: Study, summary: pd.DataFrame) -> list[Column]:
+    places = places_for((summary["high"] - summary["low"]) / 2)
+    target = "target" if study.target is None else as_given(study.target)
+    return [
+        Column("variant", _variant, left=True),
+        Column(f"test {study.metric}", lambda row: number(row["estimate"], places)),
+        Column("interval", lambda row: interval(row["low"], row["high"], places), 2, "dim"),
+        Column("difference", lambda row: _signed(row, places)),
+        Column("interval", lambda row: _difference_interval(row, places), 3, "dim"),
+        Column("p", lambda row: "" if math.isnan(row["p"]) else pvalue(row["p"])),
+        Column("verdict", _verdict, left=True),
+        Column("train loss", lambda row: brief(row["train_loss"]), 4),
+        Column("lower", _wins, 5, "dim"),
+        Column(f"steps to {target}", lambda row: whole(row["steps_to_target"]), 1),
+        Column("reached", lambda row: share(row["success"]), 1, "dim"),
+        Column("seconds", lambda row: seconds(row["seconds"]), 6),
+    ]
 
 
-def _change(row: dict[Any, Any], metric: str) -> str:
-    scale, digits = (100, 2) if metric == "accuracy" else (1, 4)
-    low, middle, high = (
-        scale * row[key] for key in ("difference_low", "difference", "difference_high")
-    )
-    bounds = f"{low:+.{digits}f}…{high:+.{digits}f}" if math.isfinite(low) else "unbounded"
-    return f"{middle:+.{digits}f} [dim]{bounds}[/]"
+def _variant(row: pd.Series) -> str:
+    lost = f" [red]({row['diverged']} diverged)[/]" if row["diverged"] else ""
+    return escape(row["variant"]) + lost
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value:.4g}"
+def _signed(row: pd.Series, places: int) -> str:
+    return "" if math.isnan(row["difference"]) else signed(row["difference"], places)
 
 
-def _escaped(text: str) -> str:
-    return str(text).replace("[", r"\[")
+def _difference_interval(row: pd.Series, places: int) -> str:
+    return interval(row["difference_low"], row["difference_high"], places, sign=True)
+
+
+def _verdict(row: pd.Series) -> str:
+    return f"[{_COLOURS.get(row['verdict'], 'dim')}]{row['verdict']}[/]"
+
+
+def _wins(row: pd.Series) -> str:
+    return f"in {row['train_loss_wins']}/{row['pairs']}" if row["pairs"] else ""

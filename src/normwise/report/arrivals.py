@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from normwise.report import drawing
+from normwise.report.columns import numbers, words
 from normwise.report.palette import Pen, pens
 from normwise.report.tables import StudyTables
 from normwise.report.wording import as_given, share
@@ -27,10 +28,11 @@ def draw_arrivals(tables: StudyTables) -> Figure:
     axes.set_ylim(-0.02, 1.03)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: share(value)))
+    owners = words(tables.reached, "variant")
+    curves = numbers(tables.reached, "step", "share", "low", "high")
     ends = []
     for pen in chosen:
-        mine = tables.reached[tables.reached["variant"] == pen.name].sort_values("step")
-        curve = mine[["step", "share", "low", "high"]].to_numpy(dtype=float)
+        curve = curves[owners == pen.name]
         if len(curve):
             ends.append((pen, _steps(axes, pen, curve, tables.budget), pen.label))
     drawing.end_labels(axes, ends)
@@ -39,6 +41,7 @@ def draw_arrivals(tables: StudyTables) -> Figure:
 
 def _steps(axes: Axes, pen: Pen, curve: np.ndarray, budget: int) -> float:
     """Draw one step function from step 0 to the budget; return where it ends."""
+    curve = curve[np.argsort(curve[:, 0])]
     start = np.array([[0.0, 0.0, 0.0, 0.0]])
     end = curve[-1:].copy()
     end[0, 0] = max(budget, end[0, 0])

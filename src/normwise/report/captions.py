@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
-import pandas as pd
+import numpy as np
 
-from normwise.report.learning import FEW_RUNS
-from normwise.report.tables import StudyTables
-from normwise.report.wording import as_given, brief, listing, number, share, whole
-
+from normwise.report.columns import numbers, words
+from normwise.report.distributions import NOTABLE
+from normwise.report.learning import FEW_RUNS, per_run
+from normwise.report.tables import VERDICTS, StudyTables
+from normwise.report.wording import as_given, brief, listing, share, whole
 
 FEW = 6  # more variants than this are counted, not named
 
@@ -21,16 +22,16 @@ def metric(tables: StudyTables) -> str:
         f"Validation {tables.metric} at every evaluation. {_lines(tables)} The first steps may "
         f"lie below the frame.{_broken(tables, column)}"
     )
-    return f"{sentence} {_last(tables, column, 'highest', False)}".strip()
+    return sentence + _last(tables, column)
 
 
 def train_loss(tables: StudyTables) -> str:
     """Describe the training loss."""
     sentence = (
-        f"Training loss since the evaluation before. {_lines(tables)} Very large values are cut "
+        f"Training loss at every evaluation. {_lines(tables)} Very large values are cut "
         f"off.{_broken(tables, 'train_loss')}"
     )
-    return f"{sentence} {_last(tables, 'train_loss', 'lowest', True)}".strip()
+    return sentence + _last(tables, "train_loss")
 
 
 def difference(tables: StudyTables) -> str:
@@ -38,21 +39,16 @@ def difference(tables: StudyTables) -> str:
     sentence = (
         f"Difference in test {tables.metric} to {tables.baseline}, paired by seed. The dot is the "
         "mean, the bar its interval (an arrow: no bound on that side); a bar that stays clear of "
-        "zero is a verdict."
+        "zero settles who is ahead."
     )
-    words = []
-    for verdict in ("better", "worse", "equivalent", "undecided"):
-        named = [
-            str(name)
-            for name, found in zip(
-                tables.summary["variant"], tables.summary["verdict"], strict=True
-            )
-            if found == verdict
-        ]
+    verdicts = words(tables.summary, "verdict")
+    parts = []
+    for verdict in VERDICTS:
+        named = words(tables.summary, "variant")[verdicts == verdict].tolist()
         if named:
             several = f"{len(named)} variants"
-            words.append(f"{verdict}: {listing(named) if len(named) <= FEW else several}")
-    told = "; ".join(words)
+            parts.append(f"{verdict}: {listing(named) if len(named) <= FEW else several}")
+    told = "; ".join(parts)
     return f"{sentence} {told[0].upper()}{told[1:]}." if told else sentence
 
 
@@ -60,14 +56,14 @@ def reached(tables: StudyTables) -> str:
     """Describe the Kaplan-Meier curves."""
     assert tables.target is not None
     sentence = (
-        f"Share of runs that have reached a validation {tables.metric} of {as_given(tables.target)} "
-        "by a step (Kaplan–Meier), with its pointwise 95 % interval."
+        f"Share of runs that have reached a validation {tables.metric} of "
+        f"{as_given(tables.target)} by a step (Kaplan–Meier), with its pointwise 95 % interval."
     )
     if len(tables.variants) > FEW:
         return sentence
-    rows = tables.summary[["variant", "success", "steps_to_target"]].itertuples(index=False)
+    rows = numbers(tables.summary, "success", "steps_to_target").tolist()
     told = []
-    for variant, success, steps in rows:
+    for variant, (success, steps) in zip(tables.variants, rows, strict=True):
         if not math.isnan(success):
             median = "" if math.isnan(steps) else f", half of them by step {whole(steps)}"
             told.append(f"{variant} {share(success)}{median}")
@@ -78,14 +74,14 @@ def reached(tables: StudyTables) -> str:
 
 def layer(tables: StudyTables, name: str) -> str:
     """Describe how one layer's pre-activation changes over training."""
-    rows = tables.histograms[tables.histograms["layer"].astype(str) == name]
-    first, last = whole(rows["step"].min()), whole(rows["step"].max())
+    steps = numbers(tables.histograms, "step")[words(tables.histograms, "layer") == name]
+    first, last = whole(steps.min()), whole(steps.max())
     sentence = f"The pre-activation of layer {name}, from step {first} to step {last}."
     return " ".join([sentence, *_spread(tables, name), *_worst_share(tables, name)])
 
 
 def _lines(tables: StudyTables) -> str:
-    seeds = tables.curves["seed"].nunique()
+    seeds = len(np.unique(numbers(tables.curves, "seed")))
     if seeds <= 1:
         return "Each line is one run."
     thin = "; thin lines are single runs" if seeds <= FEW_RUNS else ""
@@ -95,66 +91,62 @@ def _lines(tables: StudyTables) -> str:
     )
 
 
+def _final_means(tables: StudyTables, column: str) -> dict[str, float]:
+    """Return the mean at the last step by variant, of those with a finite run, from low to high."""
+    means = {}
+    last = numbers(tables.curves, "step").max(initial=0)
+    for variant in tables.variants:
+        steps, values = per_run(tables, variant, column)
+        final = values[:, steps == last]
+        if np.isfinite(final).any():
+            means[variant] = float(np.nanmean(final))
+    return dict(sorted(means.items(), key=lambda item: item[1]))
+
+
 def _broken(tables: StudyTables, column: str) -> str:
     """Explain the mark at variants none of whose runs is finite at the end."""
-    curves = tables.curves
-    last = curves[curves["step"] == curves["step"].max()]
-    finite = last["variant"][last[column].astype(float).map(math.isfinite)]
-    lost = set(tables.variants) - set(map(str, finite))
+    lost = len(_final_means(tables, column)) < len(tables.variants)
     return " ✕: no run is finite at the end." if lost else ""
 
 
-def _last(tables: StudyTables, column: str, best: str, ascending: bool) -> str:
-    """Say who ends best and who ends worst, among the variants with a finite mean at the end."""
-    curves = tables.curves[["variant", "step", column]].astype({column: float})
-    if not len(curves):
+def _last(tables: StudyTables, column: str) -> str:
+    """Say who ends highest and who lowest."""
+    means = _final_means(tables, column)
+    if not means:
         return ""
-    last = curves["step"].max()
-    finite = curves[(curves["step"] == last) & curves[column].map(math.isfinite)]
-    means = finite.groupby("variant", sort=False)[column].mean().sort_values(ascending=ascending)
-    if not len(means):
-        return ""
-    write = brief if ascending else lambda value: number(value, 3)
-    first = f"{means.index[0]} ({write(means.iloc[0])})"
-    if len(means) == 1:
-        return f"At step {whole(last)}: {first}."
-    final = f"{means.index[-1]} ({write(means.iloc[-1])})"
-    other = "lowest" if best == "highest" else "highest"
-    return f"At step {whole(last)} {first} is {best}, {final} {other}."
-
-
-def _rows(tables: StudyTables, name: str) -> pd.DataFrame:
-    if not len(tables.layers):
-        return tables.layers
-    return tables.layers[tables.layers["layer"].astype(str) == name]
+    told = [f"{variant} ({brief(mean)})" for variant, mean in means.items()]
+    when = f"At step {whole(numbers(tables.curves, 'step').max())}"
+    if len(told) == 1:
+        return f" {when}: {told[0]}."
+    return f" {when} {told[-1]} is highest, {told[0]} lowest."
 
 
 def _spread(tables: StudyTables, name: str) -> list[str]:
     """Say where the standard deviation changes most, first moment to last."""
-    rows = _rows(tables, name)
-    if not len(rows) or rows["step"].nunique() < 2:
+    here = words(tables.layers, "layer") == name
+    variants = words(tables.layers, "variant")[here]
+    steps, stds = numbers(tables.layers, "step", "std")[here].T
+    changes = []
+    for variant in dict.fromkeys(variants.tolist()):
+        mine = variants == variant
+        was, now = (stds[mine][end(steps[mine])] for end in (np.argmin, np.argmax))
+        if was > 0 and now > 0:
+            changes.append((abs(math.log(now / was)), variant, was, now))
+    if not changes or max(changes)[0] == 0:
         return []
-    first, last = rows["step"].min(), rows["step"].max()
-    wide = rows.pivot(index="variant", columns="step", values="std").astype(float)
-    wide = wide[(wide[first] > 0) & (wide[last] > 0)].dropna(subset=[first, last])
-    if not len(wide):
-        return []
-    changes = (wide[last] / wide[first]).map(math.log).abs()
-    most = str(changes.idxmax())
-    was, now = wide.loc[most, first], wide.loc[most, last]
-    return [f"σ changes most under {most}: {brief(float(was))} → {brief(float(now))}."]
+    _, variant, was, now = max(changes)
+    return [f"σ changes most under {variant}: {brief(was)} → {brief(now)}."]
 
 
 def _worst_share(tables: StudyTables, name: str) -> list[str]:
     """Say where most units are dead or saturated, if any are."""
-    rows = _rows(tables, name)
+    here = words(tables.layers, "layer") == name
     told = []
     for word in ("dead", "saturated"):
-        amounts = rows[word].astype(float).dropna() if len(rows) else pd.Series(dtype=float)
-        if len(amounts) and amounts.max() >= 0.01:
-            row = rows.loc[amounts.idxmax()]
-            told.append(
-                f"Most {word}: {share(float(row[word]))} "
-                f"({row['variant']}, step {whole(float(row['step']))})."
-            )
+        steps, amounts = numbers(tables.layers, "step", word)[here].T
+        if (amounts >= NOTABLE).any():
+            worst = int(np.nanargmax(amounts))
+            variant = words(tables.layers, "variant")[here][worst]
+            when = f"{variant}, step {whole(steps[worst])}"
+            told.append(f"Most {word}: {share(amounts[worst])} ({when}).")
     return told

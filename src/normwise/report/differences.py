@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from normwise.report import drawing
+from normwise.report.columns import numbers, words
 from normwise.report.palette import LIGHT, Pen, pens
 from normwise.report.tables import VERDICTS, StudyTables
 from normwise.report.wording import NONE
@@ -18,27 +19,25 @@ def draw_differences(tables: StudyTables) -> Figure:
     """Draw each variant's difference in the test metric, with its interval and verdict."""
     chosen = pens(tables.variants, tables.baseline)
     others = [pen for name, pen in chosen.items() if name != tables.baseline]
-    rows = tables.summary.set_index(tables.summary["variant"].astype(str))
-    values = rows[["difference", "difference_low", "difference_high"]].astype(float)
+    values = numbers(tables.summary, "difference", "difference_low", "difference_high")
+    verdicts = words(tables.summary, "verdict")
     figure = drawing.sheet(WIDTH, 76 + ROW * len(others))
     drawing.title(figure, f"Test {tables.metric}, difference to {chosen[tables.baseline].label}")
     axes = drawing.box(figure, drawing.label_room([pen.label for pen in others]), 34, 92, 42)
     axes.set_ylim(len(others) - 0.5, -0.5)
     axes.set_yticks([])
-    axes.set_xlim(*_limits(values.to_numpy()))
+    axes.set_xlim(*_limits(values))
     drawing.plain_numbers(axes.xaxis)
     drawing.grid(axes, "x")
     axes.axvline(0, color=LIGHT["soft"], linewidth=1.2, zorder=1.5)
     _directions(axes)
     for row, pen in enumerate(others):
-        verdict = rows.loc[pen.name, "verdict"]
-        _row(axes, row, pen, *values.loc[pen.name], str(verdict))  # type: ignore[misc]
+        _row(axes, row, pen, values[pen.index], verdicts[pen.index])
     return figure
 
 
-def _row(
-    axes: Axes, row: int, pen: Pen, difference: float, low: float, high: float, verdict: str
-) -> None:
+def _row(axes: Axes, row: int, pen: Pen, values: np.ndarray, verdict: str) -> None:
+    difference, low, high = values
     left, right = axes.get_xlim()
     if not np.isnan([low, high]).any():
         ends = np.clip([low, high], left, right)

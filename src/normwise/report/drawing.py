@@ -1,4 +1,4 @@
-"""The sheet that every figure is drawn on: one look, sizes in pixels, marks that know their variant.
+"""The sheet that figures are drawn on: one look, sizes in pixels, marks that know their variant.
 
 Figures are drawn in the light theme's colours; `normwise.report.svg` turns these into the page's
 own, so that a figure follows light and dark.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -24,7 +25,7 @@ from normwise.report.wording import as_given, whole
 
 DOT = 72  # dots per inch, so that matplotlib's points are pixels
 TEXT, SMALL = 12.0, 10.5
-LOOK = {
+LOOK: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": TEXT,

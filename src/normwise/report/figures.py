@@ -11,7 +11,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from normwise.files import write_bytes, write_text
+from normwise.report.columns import numbers
 from normwise.report.tables import StudyTables
 
 if TYPE_CHECKING:
@@ -128,7 +131,7 @@ def plans(tables: StudyTables) -> list[Plan]:
         Plan("metric", partial(draw_metric, tables), captions.metric(tables)),
         Plan("train-loss", partial(draw_loss, tables), captions.train_loss(tables)),
     ]
-    if tables.summary["difference"].notna().any():
+    if not np.isnan(numbers(tables.summary, "difference")).all():
         draw = partial(draw_differences, tables)
         found.append(Plan("difference", draw, captions.difference(tables)))
     if tables.target is not None and len(tables.reached):

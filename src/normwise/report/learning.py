@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import t as student
 
 from normwise.report import drawing
+from normwise.report.columns import numbers, words
 from normwise.report.palette import LIGHT, Pen, pens
 from normwise.report.tables import StudyTables
 from normwise.report.wording import as_given
@@ -23,8 +23,8 @@ def draw_metric(tables: StudyTables) -> Figure:
     """Draw the validation metric of every variant over the steps, and the target."""
     column = f"val_{tables.metric_column}"
     figure, axes, ends = _draw(tables, column, f"Validation {tables.metric}")
-    values = tables.curves[column].to_numpy(dtype=float)
-    late = values[tables.curves["step"].to_numpy(dtype=float) >= WARM_UP * tables.budget]
+    steps, values = numbers(tables.curves, "step", column).T
+    late = values[steps >= WARM_UP * tables.budget]
     _scale(axes, late if np.isfinite(late).any() else values)
     if tables.target is not None:
         low, high = axes.get_ylim()
@@ -45,7 +45,7 @@ def draw_metric(tables: StudyTables) -> Figure:
 def draw_loss(tables: StudyTables) -> Figure:
     """Draw the training loss of every variant over the steps."""
     figure, axes, ends = _draw(tables, "train_loss", "Training loss")
-    _scale(axes, tables.curves["train_loss"].to_numpy(dtype=float), log=True)
+    _scale(axes, numbers(tables.curves, "train_loss"), log=True)
     drawing.end_labels(axes, ends)
     return figure
 
@@ -75,13 +75,15 @@ def mean_band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return mean, mean - half, mean + half
 
 
-def per_run(curves: pd.DataFrame, variant: str, column: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return a variant's steps and its values, runs x steps, without steps never measured."""
-    mine = curves[curves["variant"] == variant]
-    wide = mine.pivot(index="seed", columns="step", values=column).astype(float)
-    values = wide.to_numpy()
-    values = np.where(np.isfinite(values), values, np.nan)
-    return wide.columns.to_numpy(dtype=float), values
+def per_run(tables: StudyTables, variant: str, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return a variant's steps, and its values as runs x steps; NaN where there is none."""
+    mine = words(tables.curves, "variant") == variant
+    seed, step, value = numbers(tables.curves, "seed", "step", column)[mine].T
+    seeds, row = np.unique(seed, return_inverse=True)
+    steps, place = np.unique(step, return_inverse=True)
+    values = np.full((len(seeds), len(steps)), np.nan)
+    values[row, place] = np.where(np.isfinite(value), value, np.nan)
+    return steps, values
 
 
 def _draw(
@@ -94,7 +96,7 @@ def _draw(
     drawing.grid(axes)
     ends = []
     for pen in chosen:
-        steps, values = per_run(tables.curves, pen.name, column)
+        steps, values = per_run(tables, pen.name, column)
         ends.append((pen, *_draw_variant(axes, pen, steps, values)))
     drawing.steps_axis(axes, tables.budget)
     return figure, axes, ends

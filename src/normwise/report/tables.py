@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from normwise.errors import Problems, suggest
+from normwise.report.columns import words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,14 +121,12 @@ class StudyTables:
     @property
     def variants(self) -> list[str]:
         """The variants' names, in the order of the summary."""
-        return [str(name) for name in self.summary["variant"]]
+        return words(self.summary, "variant").tolist()
 
     @property
     def hidden_layers(self) -> list[str]:
         """The layers that have histograms, in order of appearance."""
-        if not len(self.histograms):
-            return []
-        return list(dict.fromkeys(self.histograms["layer"].astype(str)))
+        return list(dict.fromkeys(words(self.histograms, "layer").tolist()))
 
 
 def _missing(name: str, table: pd.DataFrame, columns: Iterable[str]) -> list[str]:
@@ -149,8 +148,6 @@ def _strangers(tables: StudyTables) -> list[str]:
             f"it has {', '.join(known) or 'none'}"
         )
     for name in ("curves", "reached", "layers", "histograms"):
-        table = getattr(tables, name)
-        if len(table):
-            strangers = sorted(set(map(str, table["variant"])) - set(known))
-            problems += [f"{name} holds {each!r}, which is no row of summary" for each in strangers]
+        strangers = sorted(set(words(getattr(tables, name), "variant").tolist()) - set(known))
+        problems += [f"{name} holds {each!r}, which is no row of summary" for each in strangers]
     return problems

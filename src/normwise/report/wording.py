@@ -61,7 +61,7 @@ def brief(value: float) -> str:
     """Write a number of any size with three significant digits.
 
     Example:
-        >>> brief(0.034567), brief(1234.5), brief(0.0000123), brief(3e9)
+        >>> brief(0.034567), brief(1234.6), brief(0.0000123), brief(3e9)
         ('0.0346', '1\u202f235', '1.23e−5', '3e9')
     """
     if not math.isfinite(value) or value == 0:

@@ -163,7 +163,7 @@ def kaplan_meier(steps: MaybeNumbers, budget: float, level: float = 0.95) -> Sur
     check_share("level", level, 0.95, problems)
     problems.raise_if_any()
     n = arrivals.size
-    times = np.unique([0.0, *arrivals[arrivals <= budget], budget])
+    times = np.unique([0.0, *np.minimum(arrivals, budget), budget])
     curve = [wilson(int(np.count_nonzero(arrivals <= time)), n, level) for time in times]
     reached = [point.estimate for point in curve]
     return Survival(

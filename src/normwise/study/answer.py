@@ -1,8 +1,32 @@
 """The answer to a comparison, in a sentence or two."""
 
 import math
+from typing import NamedTuple
 
 import pandas as pd
+
+from normwise.report.wording import interval, number, places_for, pvalue, signed, whole
+
+_VERDICTS = {
+    "better": "Also better",
+    "worse": "Worse",
+    "equivalent": "Equivalent",
+    "undecided": "Undecided",
+}
+
+
+class _Row(NamedTuple):
+    """What the answer needs of a row of the summary, by the names of its columns."""
+
+    variant: str
+    verdict: str
+    estimate: float
+    difference: float
+    difference_low: float
+    difference_high: float
+    p: float
+    steps_to_target: float
+    steps_verdict: str
 
 
 def answer(summary: pd.DataFrame, metric: str, seeds: int) -> str:
@@ -11,77 +35,62 @@ def answer(summary: pd.DataFrame, metric: str, seeds: int) -> str:
     Args:
         summary: one row per variant, the baseline first, as `Results.summary` makes it.
         metric: what is compared, for the reader.
-        seeds: how many were asked for.
+        seeds: over how many the variants are compared.
 
     Returns:
-        One or two sentences.
+        A few sentences; numbers have the decimals that they have in the report.
     """
-    rows = summary.to_dict("records")
-    baseline, others = rows[0], rows[1:]
-    over = f"over {seeds} seed{'s' * (seeds > 1)}"
+    rows = [_Row(*row) for row in summary[list(_Row._fields)].itertuples(index=False)]
+    baseline, *others = rows
+    places = places_for((summary["high"] - summary["low"]) / 2)
+    over = f"over {seeds} seed{'' if seeds == 1 else 's'}"
+    reached = number(baseline.estimate, places)
+    better = [row for row in others if row.verdict == "better"]
     if not others:
-        return (
-            f"{baseline['variant']} reaches a test {metric} of {_value(baseline, metric)} {over}."
-        )
-    better = [row for row in others if row["verdict"] == "better"]
+        return f"{baseline.variant} reaches a test {metric} of {reached} {over}."
     if not better:
-        return f"{_nobody(baseline, others, metric, over)} {_rest(others)}".strip()
-    best = max(better, key=lambda row: row["estimate"])
-    sentence = (
-        f"{best['variant']} is better than {baseline['variant']}: test {metric} "
-        f"{_value(best, metric)} against {_value(baseline, metric)} {over} "
-        f"({_difference(best, metric)}, p = {_p(best['p'])}).{_speed(best, baseline)}"
-    )
-    return f"{sentence} {_rest([row for row in others if row is not best])}".strip()
+        nobody = (
+            f"{others[0].variant} is not shown to be better than {baseline.variant}"
+            if len(others) == 1
+            else f"None of {len(others)} variants is shown to be better than {baseline.variant}"
+        )
+        return f"{nobody}, which reaches a test {metric} of {reached} {over}. {_rest(others)}"
+    best = max(better, key=lambda row: row.estimate)
+    sentences = [
+        f"{best.variant} is better than {baseline.variant}: test {metric} "
+        f"{number(best.estimate, places)} against {reached} {over} "
+        f"({_difference(best, places)}, {_p(best.p)}).",
+        _speed(best, baseline),
+        _rest([row for row in others if row is not best]),
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _nobody(
-    baseline: dict[str, object], others: list[dict[str, object]], metric: str, over: str
-) -> str:
-    name = baseline["variant"]
-    if len(others) == 1:
-        start = f"{others[0]['variant']} is not shown to be better than {name}"
-    else:
-        start = f"None of {len(others)} variants is shown to be better than {name}"
-    return f"{start}, which reaches a test {metric} of {_value(baseline, metric)} {over}."
+def _difference(row: _Row, places: int) -> str:
+    ends = interval(row.difference_low, row.difference_high, places, sign=True)
+    return f"{signed(row.difference, places)} {ends}"
 
 
-def _rest(rows: list[dict[str, object]]) -> str:
-    """Name the other variants by verdict: `Also better: a, b. Undecided: c.`"""
-    by_verdict: dict[str, list[str]] = {}
-    for row in rows:
-        by_verdict.setdefault(str(row["verdict"]), []).append(str(row["variant"]))
-    words = {"better": "Also better", "worse": "Worse", "equivalent": "Equivalent"}
-    words["undecided"] = "Undecided"
-    return " ".join(f"{words[v]}: {', '.join(by_verdict[v])}." for v in words if v in by_verdict)
+def _p(p: float) -> str:
+    text = pvalue(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
-def _speed(best: dict[str, object], baseline: dict[str, object]) -> str:
-    steps, before = best["steps_to_target"], baseline["steps_to_target"]
-    if not isinstance(steps, float) or math.isnan(steps) or best["steps_verdict"] != "better":
+def _speed(best: _Row, baseline: _Row) -> str:
+    if best.steps_verdict != "better" or math.isnan(best.steps_to_target):
         return ""
-    reference = "never in the median" if _isnan(before) else f"after {before:g}"
+    before = baseline.steps_to_target
+    reference = "not in half of its runs" if math.isnan(before) else f"after {whole(before)}"
     return (
-        f" It reaches the target after {steps:g} steps (median), {baseline['variant']} {reference}."
+        f"It reaches the target after {whole(best.steps_to_target)} steps (median), "
+        f"{baseline.variant} {reference}."
     )
 
 
-def _value(row: dict[str, object], metric: str) -> str:
-    value = float(row["estimate"])  # type: ignore[arg-type]
-    return f"{100 * value:.2f} %" if metric == "accuracy" else f"{value:.4f}"
-
-
-def _difference(row: dict[str, object], metric: str) -> str:
-    low, middle, high = (row[key] for key in ("difference_low", "difference", "difference_high"))
-    if metric == "accuracy":
-        low, middle, high = (100 * float(value) for value in (low, middle, high))  # type: ignore
-        return f"{middle:+.2f} points, interval {low:+.2f} to {high:+.2f}"
-    return f"{middle:+.4f}, interval {low:+.4f} to {high:+.4f}"
-
-
-def _p(p: object) -> str:
-    return "less than 0.001" if float(p) < 0.001 else f"{p:.3f}"  # type: ignore
-
-
-def _isnan(value: object) -> bool:
-    return isinstance(value, float) and math.isnan(value)
+def _rest(rows: list[_Row]) -> str:
+    """Name the other variants by verdict, as in `Also better: a, b. Undecided: c`."""
+    named = {
+        verdict: ", ".join(row.variant for row in rows if row.verdict == verdict)
+        for verdict in _VERDICTS
+    }
+    return " ".join(f"{_VERDICTS[verdict]}: {names}." for verdict, names in named.items() if names)

@@ -1,10 +1,6 @@
 """Networks from the user's factory: made with a seed, and checked before anything trains."""
 
-import inspect
-import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,8 +8,8 @@ from torch import Tensor, nn
 
 from normwise.data import Data, Split
 from normwise.errors import Problems, UsageError
-from normwise.references import load_reference
-from normwise.stack import Objective, seeded
+from normwise.references import call_reference, explain, load_reference
+from normwise.stack import Alone, Objective, Recipe, seeded
 from normwise.study.variants import Factory, Variant
 from normwise.trace import undisturbed
 
@@ -28,7 +24,8 @@ def resolve_factory(model: str | Factory) -> Factory:
             such a function's address, `file.py:factory` or `module:factory`.
 
     Raises:
-        UsageError: it is not callable, needs arguments, raises, or does not return a network.
+        UsageError: it is not callable, needs arguments, raises, or does not return a fresh network
+            each time.
 
     Example:
         >>> resolve_factory(lambda: nn.Linear(4, 2))()
@@ -40,22 +37,21 @@ def resolve_factory(model: str | Factory) -> Factory:
             f"it, such as lambda: {type(model).__name__}(...)"
         )
     factory = load_reference(model, "a network factory") if isinstance(model, str) else model
-    label = _label(factory)
     if not callable(factory):
         raise UsageError(
             f"the model is a {type(factory).__name__}: give a function that makes a network, or "
             "its address, file.py:factory"
         )
-    needed = _needed_arguments(factory)
-    if needed:
+    first, second = make(factory, 0), make(factory, 0)
+    if first is second or _trained(first) & _trained(second):
         raise UsageError(
-            f"{label} needs arguments ({', '.join(needed)}), and it is called without: bind them, "
-            f"such as lambda: {label}({needed[0]}=...)"
+            f"{_label(factory)} returns the same network twice, and every seed needs a fresh one: "
+            "build it inside the function"
         )
-    if make(factory, 0) is make(factory, 0):
+    if any(isinstance(p, nn.parameter.UninitializedParameter) for p in first.parameters()):
         raise UsageError(
-            f"{label} returns the same network twice, and every seed needs a fresh one: build it "
-            "inside the function"
+            f"{_label(factory)} returns lazy layers, whose weights do not exist yet: run the "
+            "network once inside the function, such as network(torch.zeros(2, 64))"
         )
     return factory
 
@@ -64,18 +60,14 @@ def make(factory: Factory, seed: int) -> nn.Module:
     """Call a factory as after `torch.manual_seed(seed)`, leaving all random states as they were.
 
     Raises:
-        UsageError: it raises, or returns something else than a network.
+        UsageError: it needs arguments, raises, or returns something else than a network.
     """
-    label = _label(factory)
-    try:
-        with seeded(seed):
-            network = factory()
-    except Exception as error:
-        raise UsageError(f"{label} raised {_told(error)}") from error
+    with seeded(seed):
+        network = call_reference(factory, _label(factory))
     if not isinstance(network, nn.Module):
         raise UsageError(
-            f"{label} returned a {type(network).__name__}, not an nn.Module: does it end with "
-            "'return network'?"
+            f"{_label(factory)} returned a {type(network).__name__}, not an nn.Module: does it end "
+            "with 'return network'?"
         )
     return network
 
@@ -113,6 +105,8 @@ class Workshop:
         problems = Problems()
         for variant in variants:
             try:
+                if variant.factory is not None:
+                    self._check_network(make(resolve_factory(variant.factory), seed))
                 self._check_training(self.build(variant, seed), batch_size)
             except UsageError as error:
                 problems.add(*(f"variant {variant.name!r}: {p}" for p in error.problems))
@@ -125,62 +119,87 @@ class Workshop:
 
     def _check_network(self, network: nn.Module) -> None:
         """Run the user's own network, so that its faults are not reported once per variant."""
-        x, y = self.example.x, self.example.y
+        x = self.example.x
         network = network.to(x.device)
         with undisturbed(network), torch.no_grad():
             try:
                 output = network.train()(x)
             except Exception as error:
                 raise UsageError(_forward_failure(network, x, error)) from error
-            self._check_output(output, y)
-
-    def _check_output(self, output: Any, y: Tensor) -> None:
         if not isinstance(output, Tensor):
             raise UsageError(
                 f"the network returns a {type(output).__name__}, and a tensor is needed: wrap it "
                 "in a module that returns the tensor"
             )
-        shape, target = tuple(output.shape), tuple(y.shape)
-        classes = self.data.classes
         if self.data.task == "regression":
-            if shape != target and shape != (*target, 1):
-                raise UsageError(
-                    f"the network gives shape {shape} for targets of shape {target}: for this "
-                    f"regression its last layer needs {target[-1] if len(target) > 1 else 1} outputs"
-                )
-        elif classes is not None and not (classes == 2 and shape in (target, (*target, 1))):
-            outputs = shape[1] if len(shape) > 1 else 1
-            if len(shape) != len(target) + 1:
-                raise UsageError(
-                    f"the network gives shape {shape} for {len(y)} samples, and {classes} classes "
-                    f"need ({len(y)}, {classes}): one output per class"
-                )
-            if outputs < classes and len(target) == 1:
-                raise UsageError(
-                    f"the network gives {outputs} outputs, and the data has {classes} classes: its "
-                    f"last layer needs {classes}"
-                )
+            _check_values(tuple(output.shape), tuple(self.example.y.shape))
+        else:
+            _check_classes(tuple(output.shape), tuple(self.example.y.shape), self.data.classes or 0)
 
     def _check_training(self, network: nn.Module, batch_size: int) -> None:
-        trained = [p for p in network.parameters() if p.requires_grad]
-        if not trained:
+        """Take a step and an evaluation as the study will, but for the update of the weights."""
+        if not _trained(network):
             raise UsageError("the network has no parameters that could be trained")
-        train = self.data.train
+        batch = Split(self.data.train.x[:batch_size], self.data.train.y[:batch_size])
         with undisturbed(network):
             try:
-                loss = self.objective.loss(
-                    network.train()(train.x[:batch_size]), train.y[:batch_size]
-                )
+                loss = self.objective.loss(network.train()(batch.x), batch.y)
             except Exception as error:
-                raise UsageError(
-                    f"one training step on {batch_size} samples raised {_told(error)}"
-                ) from error
-            if loss.ndim or not loss.requires_grad:
-                raise UsageError(
-                    f"the loss has shape {tuple(loss.shape)}"
-                    f"{'' if loss.requires_grad else ' and no gradient'}: a loss is one number, "
-                    "the mean over the batch, that depends on the network's output"
-                )
+                raise UsageError(_failure("training step", batch, error)) from error
+            _check_loss(loss)
+            try:
+                loss.backward()
+            except Exception as error:
+                raise UsageError(_failure("backward pass", batch, error)) from error
+            try:
+                Alone(network, Recipe(), self.objective).evaluate(batch)
+            except Exception as error:
+                raise UsageError(_failure("evaluation", batch, error)) from error
+
+
+def _check_values(output: tuple[int, ...], target: tuple[int, ...]) -> None:
+    """Compare the shapes of a regression; one value per sample may have a dimension or none."""
+    if output not in (target, (*target, 1)):
+        needed = target[-1] if len(target) > 1 else 1
+        raise UsageError(
+            f"the network gives shape {output} for targets of shape {target}: for this regression "
+            f"its last layer needs {needed} output{'' if needed == 1 else 's'}"
+        )
+
+
+def _check_classes(output: tuple[int, ...], target: tuple[int, ...], classes: int) -> None:
+    """Compare an output's shape with labels; two classes may be told apart by one logit."""
+    if classes == 2 and output in (target, (*target, 1)):
+        return
+    if len(output) != len(target) + 1 or output[0] != target[0]:
+        raise UsageError(
+            f"the network gives shape {output} for {target[0]} samples, and {classes} classes "
+            f"need ({target[0]}, {classes}): one output per class"
+        )
+    if output[-1] < classes:
+        raise UsageError(
+            f"the network gives {output[-1]} output{'' if output[-1] == 1 else 's'}, and the data "
+            f"has {classes} classes: its last layer needs {classes}"
+        )
+
+
+def _check_loss(loss: Any) -> None:
+    told = ""
+    if not isinstance(loss, Tensor):
+        told = f"is a {type(loss).__name__}"
+    elif loss.ndim:
+        told = f"has shape {tuple(loss.shape)}"
+    elif not loss.requires_grad:
+        told = "has no gradient"
+    if told:
+        raise UsageError(
+            f"the loss {told}: a loss is a tensor of one number, the mean over the batch, that "
+            "depends on the network's output"
+        )
+
+
+def _failure(what: str, batch: Split, error: Exception) -> str:
+    return f"one {what} on {len(batch)} samples raised {explain(error)}"
 
 
 def _forward_failure(network: nn.Module, x: Tensor, error: Exception) -> str:
@@ -190,7 +209,7 @@ def _forward_failure(network: nn.Module, x: Tensor, error: Exception) -> str:
             f"x holds {kind}, and the network needs floating-point numbers: convert it, such as "
             "x.astype('float32') / 255 for images"
         )
-    return f"the network fails on a batch of shape {tuple(x.shape)} ({kind}): {_told(error)}"
+    return f"the network fails on a batch of shape {tuple(x.shape)} ({kind}): {explain(error)}"
 
 
 def _runs(network: nn.Module, x: Tensor) -> bool:
@@ -201,28 +220,11 @@ def _runs(network: nn.Module, x: Tensor) -> bool:
     return True
 
 
-def _needed_arguments(factory: Callable[..., Any]) -> list[str]:
-    try:
-        parameters = inspect.signature(factory).parameters.values()
-    except (TypeError, ValueError):
-        return []  # builtins tell nothing; calling them will
-    plain = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return [p.name for p in parameters if p.default is p.empty and p.kind not in plain]
+def _trained(network: nn.Module) -> set[nn.Parameter]:
+    return {p for p in network.parameters() if p.requires_grad}
 
 
 def _label(factory: Any) -> str:
-    return f"{getattr(factory, '__name__', type(factory).__name__)}"
-
-
-def _told(error: Exception) -> str:
-    """An exception in one line: its type, its message, and where in the user's file it arose."""
-    message = " ".join(str(error).split()) or "no message"
-    frames = traceback.extract_tb(error.__traceback__)
-    here = Path(__file__).parents[1]
-    theirs = [
-        frame
-        for frame in frames
-        if here not in Path(frame.filename).parents and "site-packages" not in frame.filename
-    ]
-    place = f" ({Path(theirs[-1].filename).name}:{theirs[-1].lineno})" if theirs else ""
-    return f"{type(error).__name__}: {message}{place}"
+    """What the user calls a factory; a lambda and a partial have no name of their own."""
+    name = getattr(factory, "__name__", "")
+    return name if name.isidentifier() else "the factory"

@@ -5,11 +5,12 @@ import hashlib
 import torch
 from torch import Tensor, nn
 
+from normwise.stack import seeded
 from normwise.trace import undisturbed
 
 
 def fingerprint(network: nn.Module, example: Tensor) -> str:
-    """Return 16 hex digits that change with a network's modules, values or outputs.
+    """Return 16 hex digits that change with a network's modules, their settings, values or outputs.
 
     Args:
         network: left as it was.
@@ -25,10 +26,14 @@ def fingerprint(network: nn.Module, example: Tensor) -> str:
     """
     digest = hashlib.blake2b(digest_size=8)
     for path, module in network.named_modules():
-        digest.update(f"{path} {type(module).__qualname__}\n".encode())
-    with undisturbed(network), torch.no_grad():
-        output = network.eval()(example)
-    for name, value in [*network.state_dict().items(), ("output", output)]:
+        told = f"{path} {type(module).__qualname__}({module.extra_repr()})\n"
+        digest.update(told.encode())
+    values = dict([*network.named_parameters(), *network.named_buffers()])
+    # Outputs tell functions apart that modules do not show; seeded, for dropout draws masks.
+    with undisturbed(network), seeded(0), torch.no_grad():
+        values["output in training"] = network.train()(example)
+        values["output in evaluation"] = network.eval()(example)
+    for name, value in values.items():
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(memoryview(value.detach().cpu().contiguous().numpy()).cast("B"))
+        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -1,11 +1,17 @@
 """What a study shows while it runs: runs, steps, time left, and who leads."""
 
+from __future__ import annotations
+
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from normwise.study.record import Record
+
+if TYPE_CHECKING:
+    import rich.progress
 
 
 class Progress(Protocol):
@@ -40,39 +46,32 @@ class Quiet:
 class Bar:
     """One line on the terminal's error stream."""
 
-    def __init__(self, bar: "object", task: int, steps: int) -> None:
-        self._bar, self._task, self._steps = bar, task, steps
-        self._runs = 0
-        self._best: dict[str, list[float]] = {}
-        self._current = ""
+    def __init__(self, bar: rich.progress.Progress, runs: int, steps: int) -> None:
+        self._bar, self._runs, self._steps = bar, runs, steps
+        self._task = bar.add_task("", total=runs * steps, place="", current="", leader="")
+        self._done = 0
+        self._scores: dict[str, list[float]] = {}
 
     def started(self, variant: str, seed: int) -> None:
         """Name the run."""
-        self._current = f"{variant}, seed {seed}"
-        self.stepped(0)
+        place = f"run {self._done + 1}/{self._runs}"
+        self._bar.update(self._task, place=place, current=f"{variant}, seed {seed}")
 
     def stepped(self, step: int) -> None:
         """Move on."""
-        self._bar.update(  # type: ignore[attr-defined]
-            self._task,
-            completed=self._runs * self._steps + step,
-            run=self._runs + 1,
-            current=self._current,
-            leader=self._leader(),
-        )
+        self._bar.update(self._task, completed=self._done * self._steps + step)
 
     def finished(self, record: Record) -> None:
-        """Count the run and its result."""
-        self._runs += 1
-        last = record.outcome.evaluations[-1].val_metric
-        self._best.setdefault(record.variant, []).append(last)
-
-    def _leader(self) -> str:
-        means = {name: sum(values) / len(values) for name, values in self._best.items()}
-        if not means:
-            return ""
+        """Count the run and its result, and name the leader."""
+        self._done += 1
+        self.stepped(0)  # also where the run diverged, and so took fewer steps
+        score = record.outcome.evaluations[-1].val_metric
+        kept = score if math.isfinite(score) else -math.inf
+        self._scores.setdefault(record.variant, []).append(kept)
+        means = {name: sum(scores) / len(scores) for name, scores in self._scores.items()}
         leader = max(means, key=lambda name: means[name])
-        return f"{leader} leads with {means[leader]:.3f}"
+        if math.isfinite(means[leader]):
+            self._bar.update(self._task, leader=f"best: {leader} {means[leader]:.3f}")
 
 
 @contextmanager
@@ -87,17 +86,23 @@ def showing(wanted: bool | None, runs: int, steps: int) -> Iterator[Progress]:
     if not (sys.stderr.isatty() if wanted is None else wanted) or not runs:
         yield Quiet()
         return
+    from rich import progress
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
+
+    def text(shown: str, style: str = "none", ratio: int | None = None) -> progress.TextColumn:
+        """A column of one line, cut where the terminal ends; names are shown as they are."""
+        column = Column(no_wrap=True, overflow="ellipsis", ratio=ratio)
+        return progress.TextColumn(shown, style, markup=False, table_column=column)
 
     columns = (
-        TextColumn("run {task.fields[run]} of {task.fields[runs]}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
-        TimeRemainingColumn(),
-        TextColumn("[dim]{task.fields[current]}[/]"),
-        TextColumn("[bold]{task.fields[leader]}[/]"),
+        text("{task.fields[place]}"),
+        progress.BarColumn(bar_width=16),
+        text("{task.completed:.0f}/{task.total:.0f} steps"),
+        progress.TimeRemainingColumn(),
+        text("{task.fields[current]}", "dim", ratio=1),
+        text("{task.fields[leader]}", "bold", ratio=1),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        fields = {"run": 1, "runs": runs, "current": "", "leader": ""}
-        yield Bar(bar, bar.add_task("", total=runs * steps, **fields), steps)
+    console = Console(stderr=True)
+    with progress.Progress(*columns, console=console, transient=True, expand=True) as bar:
+        yield Bar(bar, runs, steps)

@@ -1,13 +1,14 @@
 """From finished runs to tables: one row per run, per evaluation, per variant."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from normwise import stats
+from normwise.evidence import Distribution
 from normwise.study.record import Record
 
 
@@ -49,19 +50,17 @@ class Results:
         best = [value for value in best if math.isfinite(value)]
         return float(np.median(best)) if best else None
 
+    @property
+    def shared_seeds(self) -> list[int]:
+        """The seeds that every variant has finished: those that comparisons are made over."""
+        finished = {(record.variant, record.seed) for record in self.records}
+        return [s for s in self.seeds if all((name, s) in finished for name in self.variants)]
+
     def frame(self) -> pd.DataFrame:
         """One row per run."""
         rows = [self._row(record) for record in self.records]
-        columns = [
-            "variant",
-            "seed",
-            "status",
-            "steps",
-            "steps_to_target",
-            "train_loss",
-            "val_loss",
-        ]
-        columns += [f"val_{self.metric}", f"best_val_{self.metric}"]
+        columns = ["variant", "seed", "status", "steps", "steps_to_target"]
+        columns += ["train_loss", "val_loss", f"val_{self.metric}", f"best_val_{self.metric}"]
         columns += ["test_loss", f"test_{self.metric}", "seconds"]
         return pd.DataFrame(rows, columns=pd.Index(columns)).astype({"steps_to_target": "Int64"})
 
@@ -87,8 +86,9 @@ class Results:
         0), no target reached, an infinite training loss. Differences are over the seeds that both
         variants have finished.
         """
-        comparisons = self._compare(self._scores(), higher_is_better=True)
-        steps = self._compare(self._capped_steps(), higher_is_better=False, margin=False)
+        comparisons = self._compare(self._scores(), higher_is_better=True, margin=self.margin)
+        timed = self.target_or_default is not None
+        steps = self._compare(self._capped_steps(), higher_is_better=False) if timed else {}
         return pd.DataFrame(
             [
                 {
@@ -120,24 +120,32 @@ class Results:
         columns = ["variant", "layer", "activation", "step", "mean", "std", "low", "high"]
         columns += ["dead", "saturated"]
         rows = [
-            {"variant": record.variant, "step": step, **vars(layer)}
-            for record in self.records
-            for step, layers in record.snapshots.items()
-            for layer in layers
+            {"variant": variant, "step": step, **vars(layer)}
+            for variant, step, layer in self._snapshots()
         ]
         return pd.DataFrame(rows, columns=pd.Index(columns))
 
     def histograms(self) -> pd.DataFrame:
         """One row per bin of the distributions in `layers`."""
         rows = [
-            (record.variant, layer.layer, step, *bin_)
-            for record in self.records
-            for step, layers in record.snapshots.items()
-            for layer in layers
+            (variant, layer.layer, step, *bin_)
+            for variant, step, layer in self._snapshots()
             for bin_ in zip(layer.edges[:-1], layer.edges[1:], layer.density, strict=True)
         ]
         columns = ["variant", "layer", "step", "left", "right", "density"]
         return pd.DataFrame(rows, columns=pd.Index(columns))
+
+    def _snapshots(self) -> Iterator[tuple[str, int, Distribution]]:
+        """Yield variant, step and distribution, all of one seed.
+
+        A resumed study may have looked into another seed than it did at first.
+        """
+        seeds = [record.seed for record in self.records if record.snapshots]
+        for record in self.records:
+            if record.seed in seeds[:1]:
+                for step, layers in record.snapshots.items():
+                    for layer in layers:
+                        yield record.variant, step, layer
 
     # --- one run -----------------------------------------------------------------------------
 
@@ -186,22 +194,18 @@ class Results:
         }
 
     def _compare(
-        self, values: dict[str, dict[int, float]], higher_is_better: bool, margin: bool = True
+        self,
+        values: dict[str, dict[int, float]],
+        higher_is_better: bool,
+        margin: float | None = None,
     ) -> dict[str, stats.Paired]:
         """Test every variant against the baseline, over the seeds that all of them have."""
-        shared = set.intersection(*(set(by_seed) for by_seed in values.values()))
-        if not shared or self.target_or_default is None:
-            return {}
         samples = {
-            variant: [by_seed[seed] for seed in sorted(shared)]
+            variant: [by_seed[seed] for seed in self.shared_seeds]
             for variant, by_seed in values.items()
         }
-        return stats.family(
-            {variant: samples[variant] for variant in self.variants[1:]},
-            samples[self.baseline],
-            higher_is_better,
-            self.margin if margin else None,
-        )
+        baseline = samples.pop(self.baseline)
+        return stats.family(samples, baseline, higher_is_better, margin) if baseline else {}
 
     def _verdict(self, found: dict[str, stats.Paired], variant: str) -> str:
         if variant == self.baseline:

@@ -1,6 +1,7 @@
 """What a study is asked to do, checked as a whole."""
 
 import math
+import numbers
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -54,11 +55,11 @@ class Settings:
             problems.add(f"loss={self.loss!r}: give a function of output and target, or its name")
         if self.target is not None and not _reachable(self.target, task):
             problems.add(
-                f"target={self.target}: no run can reach it, since "
-                + ("R² is at most 1" if task == "regression" else "accuracy lies between 0 and 1")
+                f"target={self.target!r}: no run can reach it, since "
+                + ("R² is at most 1" if task == "regression" else "accuracy lies in (0, 1]")
             )
-        if self.margin is not None and not (self.margin > 0 and math.isfinite(self.margin)):
-            problems.add(f"margin={self.margin}: the difference that does not matter is positive")
+        if self.margin is not None and not _positive(self.margin):
+            problems.add(f"margin={self.margin!r}: the difference that does not matter is positive")
         return problems.found
 
     def budget(self, data: Data) -> Budget:
@@ -86,21 +87,26 @@ class Settings:
 
 def read_seeds(seeds: int | Iterable[int]) -> tuple[list[int], list[str]]:
     """Return the seeds that are meant, 0..n-1 for a number n, and what is wrong with them."""
-    if isinstance(seeds, bool) or not isinstance(seeds, int | Iterable):
+    if isinstance(seeds, bool | str) or not isinstance(seeds, numbers.Integral | Iterable):
         return [], [f"seeds={seeds!r}: give a number of seeds, or a list of them"]
-    if isinstance(seeds, int):
+    if isinstance(seeds, numbers.Integral):
         if seeds < 1:
             return [], [f"seeds={seeds}: a study needs at least one seed"]
-        return list(range(seeds)), []
+        return list(range(int(seeds))), []
     listed = list(seeds)
     if not listed:
         return [], ["seeds is empty: a study needs at least one seed"]
-    wrong = [s for s in listed if isinstance(s, bool) or not isinstance(s, int) or s < 0]
+    wrong = [seed for seed in listed if not _is_seed(seed)]
     if wrong:
-        return [], [f"seeds holds {wrong[0]!r}: a seed is a whole number, 0 or more"]
+        return [], [f"seeds holds {wrong[0]!r}: a seed is a whole number from 0 to 2**63 - 1"]
     if len(set(listed)) < len(listed):
         return [], ["seeds holds a seed twice: the same run would count as two"]
-    return listed, []
+    return [int(seed) for seed in listed], []
+
+
+def _is_seed(value: Any) -> bool:
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return whole and 0 <= value < 2**63
 
 
 def _not_counting(name: str, value: Any) -> list[str]:
@@ -113,26 +119,35 @@ def _recipe_problems(recipe: Recipe) -> list[str]:
     problems = []
     if recipe.optimizer not in OPTIMIZERS:
         problems.append(
-            f"unknown optimizer {recipe.optimizer!r}{suggest(recipe.optimizer, OPTIMIZERS)}: use "
-            f"one of {', '.join(OPTIMIZERS)}"
+            f"unknown optimizer {recipe.optimizer!r}"
+            f"{suggest(str(recipe.optimizer).lower(), OPTIMIZERS)}: use one of "
+            f"{', '.join(OPTIMIZERS)}"
         )
-    if not (recipe.lr > 0 and math.isfinite(recipe.lr)):
-        problems.append(f"lr={recipe.lr}: a learning rate is positive")
-    if not 0 <= recipe.momentum < 1:
-        problems.append(f"momentum={recipe.momentum}: it lies in [0, 1)")
-    if recipe.optimizer != "sgd" and (recipe.momentum or recipe.nesterov):
+    if not _positive(recipe.lr):
+        problems.append(f"lr={recipe.lr!r}: a learning rate is a positive number")
+    if not (_is_number(recipe.momentum) and 0 <= recipe.momentum < 1):
+        problems.append(f"momentum={recipe.momentum!r}: it is a number in [0, 1)")
+    if recipe.optimizer in OPTIMIZERS[1:] and (recipe.momentum or recipe.nesterov):
         problems.append(f"momentum is a setting of sgd, and optimizer={recipe.optimizer} is used")
-    if recipe.nesterov and not recipe.momentum:
+    elif recipe.nesterov and not recipe.momentum:
         problems.append("nesterov needs momentum, such as momentum=0.9")
-    if recipe.weight_decay is not None and not 0 <= recipe.weight_decay < math.inf:
-        problems.append(f"weight_decay={recipe.weight_decay}: it is not negative")
+    decay = recipe.weight_decay
+    if decay is not None and not (_positive(decay) or (_is_number(decay) and decay == 0)):
+        problems.append(f"weight_decay={decay!r}: it is a number, 0 or more")
     return problems
 
 
-def _reachable(target: float, task: str | None) -> bool:
-    if task == "regression":
-        return target <= 1
-    return 0 < target <= 1
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _positive(value: Any) -> bool:
+    return _is_number(value) and 0 < value < math.inf
+
+
+def _reachable(target: Any, task: str | None) -> bool:
+    lowest = -math.inf if task == "regression" else 0
+    return _is_number(target) and lowest < target <= 1
 
 
 def _name(function: Any) -> str:

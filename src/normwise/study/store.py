@@ -1,5 +1,6 @@
 """A study on disk: one folder, in which every finished run is a file from the moment it is."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from normwise.files import write_text
 from normwise.study.record import Record
 
 _MANIFEST = "study.json"
+_LONGEST_NAME = 150  # file systems take 255 bytes, and a temporary file has some more
 
 
 class Store:
@@ -30,7 +32,7 @@ class Store:
             resume: whether the folder's runs may be made use of.
 
         Raises:
-            UsageError: the folder holds something else, or this study and `resume` is off.
+            UsageError: the folder holds something else, or runs of this study and `resume` is off.
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise UsageError(f"out={self.folder} is a file: name a folder for the study")
@@ -46,10 +48,12 @@ class Store:
         if unlike:
             told = "; ".join(f"{k}: {theirs.get(k)!r} there, {identity[k]!r} here" for k in unlike)
             raise UsageError(f"out={self.folder} holds another study ({told}): name another folder")
-        if not resume:
+        finished = len(self.records())
+        if finished and not resume:
             raise UsageError(
-                f"out={self.folder} holds this study already, with {len(self.records())} finished "
-                "runs: resume it (--resume, resume=True), or name another folder"
+                f"out={self.folder} holds this study already, with {finished} finished "
+                f"run{'' if finished == 1 else 's'}: resume it (--resume, resume=True), or name "
+                "another folder"
             )
 
     def check_variants(self, fingerprints: dict[str, str]) -> None:
@@ -88,7 +92,10 @@ class Store:
         return found
 
     def _path(self, variant: str, seed: int) -> Path:
-        return self.folder / "runs" / f"{quote(variant, safe='+=.,')}-{seed}.json"
+        name = quote(variant, safe="+=.,")
+        if len(name) > _LONGEST_NAME:
+            name = name[:_LONGEST_NAME] + hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+        return self.folder / "runs" / f"{name}-{seed}.json"
 
     def _manifest(self) -> dict[str, Any] | None:
         try:

@@ -2,12 +2,14 @@
 
 import html
 import json
+import math
 import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,8 +18,12 @@ import torch
 from normwise import stats
 from normwise.errors import UsageError
 from normwise.files import write_text
+from normwise.report.wording import as_given
 from normwise.study.answer import answer
 from normwise.study.results import Results
+
+if TYPE_CHECKING:
+    from normwise.report import StudyTables
 
 METRICS = {"acc": "accuracy", "r2": "R²"}
 
@@ -51,10 +57,10 @@ class Study:
     def frame(self) -> pd.DataFrame:
         """Return one row per run.
 
-        Columns: `variant, seed, status` (`done` or `diverged`)`, steps, steps_to_target` (missing
-        where the run never arrived)`, train_loss` (mean over the batches since the last
-        evaluation)`, val_loss, val_acc, best_val_acc, test_loss, test_acc, seconds`; `*_r2` in
-        place of `*_acc` for a regression.
+        Columns: `variant`, `seed`, `status` (`done` or `diverged`), `steps`, `steps_to_target`
+        (missing where the run never arrived), `train_loss` (mean over the batches between the last
+        two evaluations), `val_loss`, `val_acc`, `best_val_acc`, `test_loss`, `test_acc`,
+        `seconds`; `*_r2` in place of `*_acc` for a regression.
         """
         return self.results.frame()
 
@@ -73,7 +79,7 @@ class Study:
     @property
     def verdict(self) -> str:
         """The answer, in a sentence or two."""
-        return answer(self._summary, self.metric, len(self.results.seeds))
+        return answer(self._summary, self.metric, len(self.results.shared_seeds))
 
     @property
     def metric(self) -> str:
@@ -91,20 +97,24 @@ class Study:
         results, notes = self.results, []
         missing = len(results.variants) * len(results.seeds) - len(results.records)
         if missing:
-            notes.append(f"{missing} of the study's runs have not finished and are not counted.")
+            notes.append(
+                f"{missing} of the study's {len(results.variants) * len(results.seeds)} runs "
+                f"{'has' if missing == 1 else 'have'} not finished, so this is not the last word."
+            )
         warning = stats.power_warning(len(results.seeds), max(1, len(results.variants) - 1))
         if warning and len(results.variants) > 1:
             notes.append(warning)
-        diverged = int(self._summary["diverged"].sum())
+        diverged = sum(record.outcome.status == "diverged" for record in results.records)
         if diverged:
             notes.append(
-                f"{diverged} runs diverged (their loss became NaN or infinite): each counts as the "
-                "worst outcome and as never having reached the target."
+                f"{diverged} run{'' if diverged == 1 else 's'} diverged (the loss became NaN or "
+                "infinite): each counts as the worst outcome and as never having reached the "
+                "target."
             )
         target = self.target
         if results.target is None and target is not None:
             notes.append(
-                f"No target was given: {target:.4g} is the median over seeds of the best "
+                f"No target was given: {as_given(target)} is the median over seeds of the best "
                 f"validation {self.metric} of {results.baseline}."
             )
         notes.append(
@@ -130,10 +140,10 @@ class Study:
         return write_text(path, study_page(self._tables()))
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write `report.html`, `runs.csv`, `curves.csv`, `summary.csv` and the figures.
+        """Write `report.html`, `runs.csv`, `curves.csv`, `summary.csv`, `study.json` and figures.
 
         Args:
-            folder: made if it does not exist.
+            folder: made if it does not exist. In the study's own, `study.json` is there already.
 
         Returns:
             The path of the report.
@@ -147,16 +157,30 @@ class Study:
         write_text(folder / "runs.csv", self.frame().to_csv(index=False))
         write_text(folder / "curves.csv", self.curves().to_csv(index=False))
         write_text(folder / "summary.csv", self.summary().to_csv(index=False))
+        if folder != self.folder:
+            write_text(folder / "study.json", json.dumps({"asked": dict(self.facts)}, indent=2))
         save_figures(self._tables(), folder / "figures")
         return self.to_html(folder / "report.html")
 
     def to_json(self) -> str:
-        """Return the answer for programs: verdict, notes, one object per variant, facts."""
-        rows = json.loads(self._summary.to_json(orient="records", double_precision=15))
-        told = {"verdict": self.verdict, "notes": self.notes, "target": self.target}
-        return json.dumps({**told, "variants": rows, "facts": dict(self.facts)}, indent=2)
+        """Return the answer for programs: verdict, notes, one object per variant, facts.
 
-    def _tables(self) -> "StudyTables":  # noqa: F821
+        A number that there is not, or that is infinite, is null.
+        """
+        told = {
+            "verdict": self.verdict,
+            "notes": self.notes,
+            "target": self.target,
+            "folder": None if self.folder is None else str(self.folder),
+            "variants": [
+                {name: _finite(value) for name, value in row.items()}
+                for row in self._summary.to_dict("records")
+            ],
+            "facts": dict(self.facts),
+        }
+        return json.dumps(told, indent=2, allow_nan=False)
+
+    def _tables(self) -> "StudyTables":
         from normwise.report import StudyTables
 
         results = self.results
@@ -189,6 +213,10 @@ class Study:
         columns = ["variant", "runs", "estimate", "low", "high", "difference", "p", "verdict"]
         table = self._summary[columns].to_html(index=False, float_format="{:.4g}".format, na_rep="")
         return f"<p><strong>{html.escape(self.verdict)}</strong></p>{table}"
+
+
+def _finite(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def machine() -> dict[str, str]:

@@ -64,6 +64,11 @@ def parse_variants(variants: Variants) -> list[Variant]:
     """
     if isinstance(variants, str):
         variants = [name.strip() for name in variants.split(",")]
+    if not isinstance(variants, Iterable):
+        raise UsageError(
+            f"variants={variants!r}: give a list of texts by the grammar, such as "
+            "['plain', 'batch'], or a mapping of names to texts or functions"
+        )
     if isinstance(variants, Mapping):
         named = dict(variants)
         pairs = list((named if PLAIN in named else {PLAIN: PLAIN, **named}).items())
@@ -87,8 +92,12 @@ def _parse(name: str, meaning: str | Factory) -> Variant:
             f"variant {name!r} is a network, and every seed needs a fresh one: give a function "
             f"that makes it, such as lambda: {type(meaning).__name__}(...)"
         )
+    if not isinstance(name, str):
+        raise UsageError(
+            f"variant {name!r} has no name: give a mapping, such as {{'mine': make_network}}"
+        )
     if callable(meaning):
-        return Variant(str(name), factory=meaning)
+        return Variant(name, factory=meaning)
     if not isinstance(meaning, str):
         raise UsageError(
             f"variant {name!r} is a {type(meaning).__name__}: give a text by the grammar, or a "
@@ -96,7 +105,7 @@ def _parse(name: str, meaning: str | Factory) -> Variant:
         )
     problems = Problems()
     words: list[Word] = []
-    for part in meaning.split("+"):
+    for part in map(str.strip, meaning.split("+")):
         with problems.collect():
             if part != PLAIN:
                 words.append(parse_word(part))
@@ -105,7 +114,7 @@ def _parse(name: str, meaning: str | Factory) -> Variant:
     for slot in sorted({slot for slot in slots if slots.count(slot) > 1}):
         problems.add(f"variant {name!r} names its {slot} more than once: keep one")
     problems.raise_if_any()
-    return Variant(str(name), tuple(words))
+    return Variant(name, tuple(words))
 
 
 def _repeated(variants: list[Variant]) -> list[str]:

@@ -1,6 +1,7 @@
 """The words of the variant grammar. Adding one is adding a class here and its name to `WORDS`."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -19,6 +20,8 @@ from normwise.edit import (
 )
 from normwise.errors import UsageError, suggest
 from normwise.stack import Recipe, derive
+
+_PLACES = ("before", "after")
 
 GRAMMAR = (
     "plain, or parts joined by +: batch, layer, group=G, instance, rms (each with :after to stand "
@@ -157,12 +160,20 @@ def parse_word(text: str) -> Word:
         >>> parse_word("dropout=0.2")
         Dropout(p=0.2)
     """
-    body, _, place = text.partition(":")
+    body, colon, place = text.partition(":")
     key, equals, value = body.partition("=")
+    if not text:
+        raise UsageError("a variant, or a part of one, is empty: is there a comma or + too many?")
     if key not in WORDS:
-        raise UsageError(f"unknown word {text!r}{suggest(key, WORDS)}. A variant is {GRAMMAR}")
-    if place and WORDS[key] is not _norm:
+        near = suggest(key, WORDS)
+        raise UsageError(f"unknown word {text!r}{near or f'. A variant is {GRAMMAR}'}")
+    if colon and WORDS[key] is not _norm:
         raise UsageError(f"{text}: only a norm can be placed; write {body}")
+    if colon and place not in _PLACES:
+        raise UsageError(
+            f"{text}: a norm stands :before (the default) or :after the activation"
+            f"{suggest(place, _PLACES)}"
+        )
     if not equals and key in _VALUES:
         raise UsageError(f"{text} needs a value: {_VALUES[key]}")
     if equals and key not in _VALUES:
@@ -171,14 +182,12 @@ def parse_word(text: str) -> Word:
 
 
 def _norm(text: str, key: str, value: str, place: str) -> Word:
-    if place not in ("", "before", "after"):
-        raise UsageError(f"{text}: a norm stands :before (the default) or :after the activation")
     groups = None
     if key == "group":
-        if not value.isdecimal() or int(value) < 1:
+        if not re.fullmatch("[1-9][0-9]{0,8}", value):
             raise UsageError(f"{text}: G is how many groups of channels there are, such as group=4")
         groups = int(value)
-    return Norm(key, groups, place or "before")
+    return Norm(key, groups, place or _PLACES[0])
 
 
 def _dropout(text: str, key: str, value: str, place: str) -> Word:  # noqa: ARG001
@@ -204,10 +213,12 @@ def _weight_decay(text: str, key: str, value: str, place: str) -> Word:  # noqa:
 
 
 def _init(text: str, key: str, value: str, place: str) -> Word:  # noqa: ARG001
-    name, _, std = value.partition("=")
+    name, equals, std = value.partition("=")
     if name not in INITS:
         raise UsageError(f"{text}: unknown init{suggest(name, INITS)}; {_VALUES['init']}")
     if name != "normal":
+        if equals:
+            raise UsageError(f"{text}: only normal has a standard deviation; write init={name}")
         return Init(name, None)
     if not std or _number(text, std) <= 0:
         raise UsageError(f"{text}: write init=normal=STD with a positive standard deviation")
@@ -228,7 +239,7 @@ def _number(text: str, value: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise UsageError(f"{text}: {value!r} is not a number")
+        raise UsageError(f"{text}: {value!r} is not a finite number")
     return number
 
 
