@@ -247,6 +247,13 @@ def tables() -> StudyTables:
 
 
 @pytest.fixture(scope="session")
+def shallow(tables: StudyTables) -> StudyTables:
+    """The same study without hidden layers, which take the longest to draw."""
+    nothing = pd.DataFrame()
+    return replace(tables, layers=nothing, histograms=nothing)
+
+
+@pytest.fixture(scope="session")
 def page(tables: StudyTables) -> str:
     return study_page(tables)
 

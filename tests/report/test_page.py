@@ -6,7 +6,7 @@ import pytest
 
 from normwise.report import study_page
 
-VOID = {"meta", "link", "br", "img", "input", "hr"}
+VOID = {"meta", "link", "br", "img", "input", "hr", "wbr"}
 
 
 class Outline(HTMLParser):
@@ -108,19 +108,28 @@ def test_nothing_unmeasured_leaks_as_a_word(edge_page):
     assert not re.search(r"\b(nan|inf|None|Undefined)\b", body)
 
 
-def test_unbounded_intervals_and_diverged_runs_are_said(tables):
-    summary = tables.summary.copy()
+def test_unbounded_intervals_and_diverged_runs_are_said(shallow):
+    summary = shallow.summary.copy()
     summary.loc[1, ["difference_low", "difference_high"]] = [-float("inf"), float("inf")]
     summary.loc[2, "difference_high"] = float("inf")
     summary.loc[3, "diverged"] = 2
-    rows = cells(Outline(study_page(replace(tables, summary=summary))))
+    rows = cells(Outline(study_page(replace(shallow, summary=summary))))
     assert rows[2][2] == "+0.0370 (unbounded)"
     assert rows[3][2] == "+0.0280 [+0.0208, +∞]"
     assert rows[4][0] == "dropout=0.2 10 runs, 2 diverged"
 
 
-def test_without_a_target_there_is_no_word_of_it(tables):
-    page = study_page(replace(tables, target=None))
+def test_wins_are_shown_only_where_there_are_pairs(shallow):
+    summary = shallow.summary.copy()
+    summary.loc[0, ["train_loss_wins", "pairs"]] = [0, 0]
+    summary.loc[1, "train_loss_wins"] = 0
+    rows = cells(Outline(study_page(replace(shallow, summary=summary))))
+    assert rows[1][5] == "0.147"
+    assert rows[2][5] == "0.0529 lower in 0/10"
+
+
+def test_without_a_target_there_is_no_word_of_it(shallow):
+    page = study_page(replace(shallow, target=None))
     assert "Steps to" not in page
     assert "never reach the target" not in page
 

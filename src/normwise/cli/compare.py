@@ -2,7 +2,9 @@
 
 import shlex
 import sys
+from contextlib import redirect_stdout
 from enum import StrEnum
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +15,8 @@ from normwise.errors import UsageError
 _VARIANTS = (
     "Variants, joined by commas, the baseline first. A variant is plain, or parts joined by +: "
     "batch, layer, group=G, instance, rms (each with :after), dropout=P, input-dropout=P, lr=5x, "
-    "lr=0.05, wd=1e-4, init=he|xavier|normal=STD|zero, act=relu|sigmoid|tanh|elu|leaky_relu."
+    "lr=0.05, wd=1e-4, init=he|xavier|normal=STD|zero, act=NAME, which is relu, sigmoid, tanh, "
+    "elu, leaky_relu, gelu or silu."
 )
 
 
@@ -76,6 +79,15 @@ def compare(
         bool, typer.Option("--resume", help="Go on with the study in --out.")
     ] = False,
     device: Annotated[str, typer.Option(help="Where to train.")] = "cpu",
+    workers: Annotated[
+        int | None, typer.Option(help="Processes to train in.", show_default="auto")
+    ] = None,
+    stack: Annotated[
+        int | None,
+        typer.Option(
+            help="Runs that train as one program; 1 trains each alone.", show_default="auto"
+        ),
+    ] = None,
     output: Annotated[Format, typer.Option("--format", help="What is printed.")] = Format.text,
 ) -> None:
     """Train variants of a network over many seeds and say which is best."""
@@ -86,29 +98,32 @@ def compare(
         raise UsageError("--resume needs --out, the folder of the study to go on with")
     folder = out or _new_folder(model, data)
     try:
-        study = run(
-            model,
-            data,
-            variants,
-            seeds=seeds,
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=lr,
-            optimizer=optimizer,
-            momentum=momentum,
-            nesterov=nesterov,
-            weight_decay=weight_decay,
-            loss=loss,
-            target=target,
-            margin=margin,
-            evaluate_every=evaluate_every,
-            out=folder,
-            resume=resume,
-            device=device,
-        )
+        # Standard output carries the answer only; what the user's functions print goes aside.
+        with redirect_stdout(sys.stderr):
+            study = run(
+                model,
+                data,
+                variants,
+                seeds=seeds,
+                epochs=epochs,
+                batch_size=batch_size,
+                lr=lr,
+                optimizer=optimizer,
+                momentum=momentum,
+                nesterov=nesterov,
+                weight_decay=weight_decay,
+                loss=loss,
+                target=target,
+                margin=margin,
+                evaluate_every=evaluate_every,
+                out=folder,
+                resume=resume,
+                device=device,
+                workers=workers,
+                stack=stack,
+            )
     except KeyboardInterrupt:
-        finished = len(list((folder / "runs").glob("*.json")))
-        raise UsageError(_interrupted(folder, finished)) from None
+        raise UsageError(_interrupted(folder)) from None
     if output is Format.json:
         print(study.to_json())
     else:
@@ -118,16 +133,17 @@ def compare(
 def _new_folder(model: str | None, data: str) -> Path:
     """The first free folder named after the network and the data."""
     name = f"{Path(data.rpartition(':')[0] or data).stem}-{(model or 'mlp').rpartition(':')[2]}"
-    numbers = iter(range(1, sys.maxsize))
-    folders = (Path("runs") / f"{name}-{number}" for number in numbers)
+    folders = (Path("runs") / f"{name}-{number}" for number in count(1))
     return next(folder for folder in folders if not folder.exists())
 
 
-def _interrupted(folder: Path, finished: int) -> str:
+def _interrupted(folder: Path) -> str:
+    finished = len(list((folder / "runs").glob("*.json")))
     if not finished:
         return "interrupted before the first run was finished: nothing was kept"
     again = [argument for argument in sys.argv[1:] if argument != "--resume"]
-    if "--out" not in " ".join(again):
+    if not any(argument.partition("=")[0] == "--out" for argument in again):
         again += ["--out", str(folder)]
+    runs = "1 finished run is" if finished == 1 else f"{finished} finished runs are"
     command = shlex.join(["normwise", *again, "--resume"])
-    return f"interrupted: {finished} finished runs are kept in {folder}. Go on with: {command}"
+    return f"interrupted: {runs} kept in {folder}. Go on with: {command}"

@@ -5,8 +5,8 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -28,6 +28,8 @@ from normwise.study import Study
 _COLOURS = {"better": "bold green", "worse": "red", "equivalent": "cyan", "undecided": "yellow"}
 _WIDTH = 132  # of a pipe or a file, which have none of their own
 
+Row = dict[Any, Any]
+
 
 @dataclass(frozen=True)
 class Column:
@@ -42,7 +44,7 @@ class Column:
     """
 
     title: str
-    cell: Callable[[pd.Series], str]
+    cell: Callable[[Row], str]
     rank: int = 0
     style: str = "none"
     left: bool = False
@@ -65,66 +67,67 @@ def show(study: Study) -> None:
 
 def _table(study: Study, console: Console) -> Table:
     """Return the widest table that fits, or the narrowest that there is."""
-    summary = study.summary()
-    columns = _columns(study, summary)
-    for least in sorted({column.rank for column in columns}, reverse=True):
-        table = _filled(summary, [column for column in columns if column.rank <= least])
-        if console.measure(table, options=console.options.update(width=10_000)).maximum <= (
-            console.width
-        ):
-            break
-    return table
+    rows: list[Row] = study.summary().to_dict("records")
+    columns = _columns(study)
+    unlimited = console.options.update(width=10_000)
+    ranks = sorted({column.rank for column in columns}, reverse=True)
+    tables = [_filled([c for c in columns if c.rank <= rank], rows) for rank in ranks]
+    widths = [console.measure(table, options=unlimited).maximum for table in tables]
+    fitting = (t for t, width in zip(tables, widths, strict=True) if width <= console.width)
+    return next(fitting, tables[-1])
 
 
-def _filled(summary: pd.DataFrame, columns: list[Column]) -> Table:
+def _filled(columns: list[Column], rows: list[Row]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(
             column.title,
             justify="left" if column.left else "right",
             style=column.style,
+            vertical="bottom",
             overflow="fold",
         )
-    for _, row in summary.iterrows():
+    for row in rows:
         table.add_row(*(column.cell(row) for column in columns))
     return table
 
 
-def _columns(study: Study, summary: pd.DataFrame) -> list[Column]:
+def _columns(study: Study) -> list[Column]:
+    summary = study.summary()
     places = places_for((summary["high"] - summary["low"]) / 2)
-    target = "target" if study.target is None else as_given(study.target)
+    target = "target" if study.results.target is None else as_given(study.results.target)
     return [
         Column("variant", _variant, left=True),
-        Column(f"test {study.metric}", lambda row: number(row["estimate"], places)),
-        Column("interval", lambda row: interval(row["low"], row["high"], places), 2, "dim"),
+        Column(f"test\n{study.metric}", lambda row: number(row["estimate"], places)),
+        Column("interval", lambda row: interval(row["low"], row["high"], places), 3, "dim"),
         Column("difference", lambda row: _signed(row, places)),
-        Column("interval", lambda row: _difference_interval(row, places), 3, "dim"),
+        Column("interval", lambda row: _difference_interval(row, places), 4, "dim"),
         Column("p", lambda row: "" if math.isnan(row["p"]) else pvalue(row["p"])),
         Column("verdict", _verdict, left=True),
-        Column("train loss", lambda row: brief(row["train_loss"]), 4),
-        Column("lower", _wins, 5, "dim"),
-        Column(f"steps to {target}", lambda row: whole(row["steps_to_target"]), 1),
-        Column("reached", lambda row: share(row["success"]), 1, "dim"),
-        Column("seconds", lambda row: seconds(row["seconds"]), 6),
+        Column("train\nloss", lambda row: brief(row["train_loss"]), 5),
+        Column("lower", _wins, 6, "dim"),
+        Column(f"steps to\n{target}", lambda row: whole(row["steps_to_target"]), 1),
+        Column("reached", lambda row: share(row["success"]), 2, "dim"),
+        Column("seconds", lambda row: seconds(row["seconds"]), 7),
     ]
 
 
-def _variant(row: pd.Series) -> str:
+def _variant(row: Row) -> str:
     lost = f" [red]({row['diverged']} diverged)[/]" if row["diverged"] else ""
     return escape(row["variant"]) + lost
 
 
-def _signed(row: pd.Series, places: int) -> str:
+def _signed(row: Row, places: int) -> str:
     return "" if math.isnan(row["difference"]) else signed(row["difference"], places)
 
 
-def _difference_interval(row: pd.Series, places: int) -> str:
+def _difference_interval(row: Row, places: int) -> str:
     return interval(row["difference_low"], row["difference_high"], places, sign=True)
 
 
-def _verdict(row: pd.Series) -> str:
+def _verdict(row: Row) -> str:
     return f"[{_COLOURS.get(row['verdict'], 'dim')}]{row['verdict']}[/]"
 
 
-def _wins(row: pd.Series) -> str:
+def _wins(row: Row) -> str:
     return f"in {row['train_loss_wins']}/{row['pairs']}" if row["pairs"] else ""

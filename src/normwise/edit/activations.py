@@ -2,8 +2,10 @@
 
 from torch import Tensor, nn
 
-from normwise.edit.own import own_activations
-from normwise.errors import UsageError, suggest
+from normwise.edit.hosting import move_guests
+from normwise.edit.own import Ownership
+from normwise.edit.swapping import swap
+from normwise.errors import Problems, UsageError, suggest
 from normwise.trace import trace
 
 ACTIVATIONS = {
@@ -49,7 +51,11 @@ def replace_activation(network: nn.Module, activation: str, example: Tensor) -> 
             f"no place for act={activation}: in this network no layer feeds an activation and then "
             "another layer"
         )
-    for path in own_activations(network, found, found.activations, example):
-        mode = network.get_submodule(path).training
-        network.set_submodule(path, ACTIVATIONS[activation]().train(mode))
+    problems = Problems()
+    own = Ownership(network, found, found.places, example, problems)
+    problems.raise_if_any()
+    for former in own.commit():
+        successor = ACTIVATIONS[activation]()
+        swap(network, former, successor)
+        move_guests(former, successor)
     return network

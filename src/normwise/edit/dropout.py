@@ -3,10 +3,9 @@
 from torch import Tensor, nn
 
 from normwise.edit.hosting import host_after, host_before
-from normwise.edit.own import own_activations
+from normwise.edit.own import Ownership
 from normwise.errors import Problems, UsageError
-from normwise.trace import Activation, trace
-from normwise.trace.dataflow import FUNCTION
+from normwise.trace import FUNCTION, Activation, trace
 
 
 def insert_dropout(network: nn.Module, p: float, example: Tensor) -> nn.Module:
@@ -45,15 +44,14 @@ def insert_dropout(network: nn.Module, p: float, example: Tensor) -> nn.Module:
             "another layer; input-dropout would work"
         )
     problems = Problems()
-    for activation in found.activations:
-        if activation.dropout == FUNCTION:
-            problems.add(_fixed(activation))
+    problems.add(*(_fixed(a) for a in found.places if a.dropout == FUNCTION))
+    bare = [activation for activation in found.places if activation.dropout is None]
+    own = Ownership(network, found, bare, example, problems)
     problems.raise_if_any()
-    free = [activation for activation in found.activations if activation.dropout is None]
-    for host in own_activations(network, found, free, example):
-        host_after(network.get_submodule(host), "dropout", nn.Dropout(p))
-    for path in {activation.dropout for activation in found.activations} - {None}:
-        network.get_submodule(str(path)).p = p
+    for host in own.commit():
+        host_after(host, "dropout", nn.Dropout(p))
+    for path in {activation.dropout for activation in found.places} - {None}:
+        vars(network.get_submodule(str(path)))["p"] = p
     return network
 
 

@@ -13,14 +13,30 @@ from torch import nn
 
 def host_after(host: nn.Module, name: str, guest: nn.Module) -> None:
     """Make `guest` run on the output of `host`, as its submodule `name`."""
-    setattr(host, _free(host, name), _like(host, guest))
-    host.register_forward_hook(_After(_name_of(host, guest)))
+    name = free_name(host, name)
+    host.add_module(name, guest.train(host.training))
+    host.register_forward_hook(_After(name))
 
 
 def host_before(host: nn.Module, name: str, guest: nn.Module) -> None:
     """Make `guest` run on the first input of `host`, as its submodule `name`."""
-    setattr(host, _free(host, name), _like(host, guest))
-    host.register_forward_pre_hook(_Before(_name_of(host, guest)))
+    name = free_name(host, name)
+    host.add_module(name, guest.train(host.training))
+    host.register_forward_pre_hook(_Before(name))
+
+
+def move_guests(host: nn.Module, successor: nn.Module) -> None:
+    """Let another module host what runs after `host`."""
+    for hook in host._forward_hooks.values():
+        if isinstance(hook, _After):
+            host_after(successor, hook.name, host.get_submodule(hook.name))
+
+
+def free_name(host: nn.Module, name: str) -> str:
+    """Return `name`, or `name_1`, `name_2` and so on where the host has that already."""
+    taken = dir(host)
+    names = (name, *(f"{name}_{number}" for number in range(1, len(taken) + 2)))
+    return next(candidate for candidate in names if candidate not in taken)
 
 
 class _After:
@@ -30,27 +46,14 @@ class _After:
         self.name = name
 
     def __call__(self, host: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:  # noqa: ARG002
-        return getattr(host, self.name)(output)
+        return host.get_submodule(self.name)(output)
 
 
-class _Before(_After):
-    def __call__(self, host: nn.Module, inputs: tuple[Any, ...]) -> Any:  # type: ignore[override]
-        return (getattr(host, self.name)(inputs[0]), *inputs[1:])
+class _Before:
+    """The same, before the host."""
 
+    def __init__(self, name: str) -> None:
+        self.name = name
 
-def _like(host: nn.Module, guest: nn.Module) -> nn.Module:
-    """Put the guest on the host's device, in its dtype and mode."""
-    for parameter in host.parameters():
-        guest = guest.to(parameter.device, parameter.dtype)
-        break
-    return guest.train(host.training)
-
-
-def _free(host: nn.Module, name: str) -> str:
-    taken = dir(host)
-    names = (name, *(f"{name}_{number}" for number in range(1, len(taken) + 2)))
-    return next(candidate for candidate in names if candidate not in taken)
-
-
-def _name_of(host: nn.Module, guest: nn.Module) -> str:
-    return next(name for name, child in host.named_children() if child is guest)
+    def __call__(self, host: nn.Module, inputs: tuple[Any, ...]) -> Any:
+        return (host.get_submodule(self.name)(inputs[0]), *inputs[1:])

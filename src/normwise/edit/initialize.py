@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from normwise.errors import UsageError, suggest
+from normwise.errors import Problems, UsageError, suggest
 from normwise.trace.functions import LAYER_TYPES
 
 INITS = ("he", "xavier", "normal", "zero")
@@ -28,7 +28,8 @@ def initialize(
         The network.
 
     Raises:
-        UsageError: the name is unknown, or `normal` has no positive `std`.
+        UsageError: the name is unknown, `normal` has no positive `std`, or a weight is not a
+            parameter with a shape.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(400, 300), nn.ReLU())
@@ -40,16 +41,29 @@ def initialize(
         raise UsageError(f"unknown init {init!r}{suggest(init, INITS)}: use {', '.join(INITS)}")
     if init == "normal" and not (std is not None and std > 0):
         raise UsageError(f"init=normal={std}: a standard deviation is positive")
-    drawn: set[nn.Parameter] = set()
-    for module in network.modules():
-        if isinstance(module, LAYER_TYPES) and module.weight not in drawn:
-            drawn.add(module.weight)
-            with torch.no_grad():
+    layers = {p: m for p, m in network.named_modules() if isinstance(m, LAYER_TYPES)}
+    problems = Problems()
+    for path, layer in layers.items():
+        if not isinstance(layer.weight, nn.Parameter):
+            problems.add(
+                f"init={init}: the weight of {path} is computed from others, so that it cannot be "
+                "drawn: leave init out, or initialise it in your factory"
+            )
+        elif nn.parameter.is_lazy(layer.weight):
+            problems.add(
+                f"init={init}: the weight of {path} has no shape yet: run the network on one batch"
+            )
+    problems.raise_if_any()
+    drawn: set[int] = set()
+    with torch.no_grad():
+        for layer in layers.values():
+            if id(layer.weight) not in drawn:
+                drawn.add(id(layer.weight))
                 # Drawn on the CPU, so that every device starts from the same numbers.
-                weight = torch.empty(module.weight.shape)
-                module.weight.copy_(_draw(weight, init, std, generator))
-                if module.bias is not None:
-                    module.bias.zero_()
+                weight = torch.empty(layer.weight.shape)
+                layer.weight.copy_(_draw(weight, init, std, generator))
+            if layer.bias is not None:
+                layer.bias.zero_()
     return network
 
 

@@ -1,16 +1,13 @@
 """Insert a norm at every hidden layer, or put it in the place of the one that is there."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from torch import Tensor, nn
 
 from normwise.edit.hosting import host_after
-from normwise.edit.own import own_activations
+from normwise.edit.making import Maker, Place
+from normwise.edit.own import Ownership
+from normwise.edit.swapping import swap
 from normwise.errors import Problems, UsageError, suggest
-from normwise.layers import ChannelsLast
-from normwise.trace import Activation, Layer, Trace, trace
-from normwise.trace.dataflow import FUNCTION
+from normwise.trace import FUNCTION, Activation, Layer, Norm, Trace, trace
 
 NORMS = ("batch", "layer", "group", "instance", "rms")
 PLACEMENTS = ("before", "after")
@@ -27,15 +24,16 @@ def insert_norm(
     """Normalise every hidden layer: each Linear or convolution whose output feeds an activation.
 
     Which those are is found by following one forward pass on `example`; the head is left alone.
-    Where a norm stands between a layer and its activation already, the new one takes its place. A
-    bias that the new norm subtracts again is dropped.
+    Where a norm stands between a layer and its activation already, the new one takes its place;
+    `after` the activation, it goes and a norm that follows the activation gives way to the new
+    one. A bias is dropped exactly where the new norm would subtract it again.
 
     ========== ================================================ =================================
     norm       after a Linear                                   after a convolution
     ========== ================================================ =================================
     batch      `BatchNorm1d`, over the batch and all positions  `BatchNorm1d/2d/3d`
     layer      `LayerNorm` over the features                    `GroupNorm` with one group
-    group      `GroupNorm` over the features of each sample     `GroupNorm`
+    group      `GroupNorm` over the features of each position   `GroupNorm`
     instance   refused: there is one value per channel          `InstanceNorm1d/2d/3d`
     rms        `RMSNorm` over the features                      `RMSNorm` over all of a sample
     ========== ================================================ =================================
@@ -79,7 +77,7 @@ def insert_norm(
             f"no place for a {norm} norm: in this network no Linear or convolution feeds an "
             "activation and then another layer. Pass your changed network as a variant instead."
         )
-    make = _Maker(norm, num_groups)
+    make = Maker(norm, num_groups or 1, like=found.hidden[0].module.weight)
     if placement == "before":
         _insert_before(network, found, make)
     else:
@@ -87,128 +85,71 @@ def insert_norm(
     return network
 
 
-def _insert_before(network: nn.Module, found: Trace, make: "_Maker") -> None:
+def _insert_before(network: nn.Module, found: Trace, make: Maker) -> None:
     problems = Problems()
-    guests = []
-    for layer in found.hidden:
-        with problems.collect():
-            _check_former(layer)
-            _check_reuse(layer.path, layer.calls, make.norm)
-            guests.append((layer, make(layer.path, layer.shape, layer.unit_axis)))
+    former = _between(found, problems)
+    bare = [layer for layer in found.hidden if layer.norm is None]
+    places = [_place(layer.path, layer) for layer in bare]
+    guests = make.all(places, problems)
+    successors = make.all([_place(norm.path, norm) for norm in former], problems)
     problems.raise_if_any()
-    _remove_former(network, found)
-    for layer, guest in guests:
-        if make.norm in ("batch", "instance"):
-            layer.module.bias = None
+    for layer, place, guest in zip(bare, places, guests, strict=True):
+        if make.undoes_bias(place):
+            layer.module.register_parameter("bias", None)
         host_after(layer.module, "norm", guest)
+    _replace(network, found, former, successors, make)
 
 
-def _insert_after(network: nn.Module, found: Trace, make: "_Maker", example: Tensor) -> None:
+def _insert_after(network: nn.Module, found: Trace, make: Maker, example: Tensor) -> None:
     problems = Problems()
-    guests = []
-    for activation in found.activations:
-        with problems.collect():
-            for path in activation.layers:
-                _check_former(found.layers[path])
-            place = f"the {activation.name} after {', '.join(activation.layers)}"
-            axis = _unit_axis(activation, found.layers[activation.layers[0]])
-            guests.append(make(place, activation.shape, axis))
-            if activation.module is None or found.layers[activation.layers[0]].calls > 1:
-                _check_reuse(place, activation.calls, make.norm)
+    leaving = _between(found, problems)
+    former = _following(found, problems)
+    bare = [activation for activation in found.places if activation.norm is None]
+    guests = make.all([_place(_label(a), a) for a in bare], problems)
+    successors = make.all([_place(norm.path, norm) for norm in former], problems)
+    own = Ownership(network, found, bare, example, problems)
     problems.raise_if_any()
-    hosts = own_activations(network, found, found.activations, example)
-    _remove_former(network, found)
-    for host, guest in zip(hosts, guests, strict=True):
-        host_after(network.get_submodule(host), "norm", guest)
+    for host, guest in zip(own.commit(), guests, strict=True):
+        host_after(host, "norm", guest)
+    for norm in leaving:
+        swap(network, network.get_submodule(norm.path), nn.Identity())
+    _replace(network, found, former, successors, make)
 
 
-def _unit_axis(activation: Activation, layer: Layer) -> int:
-    same_layout = len(activation.shape) == len(layer.shape)
-    return layer.unit_axis if same_layout else len(activation.shape) - 1
+def _between(found: Trace, problems: Problems) -> list[Norm]:
+    """Return the norms between layers and activations, and note those that cannot be replaced."""
+    problems.add(*(_fixed(layer.path) for layer in found.hidden if layer.norm == FUNCTION))
+    paths = dict.fromkeys(layer.norm for layer in found.hidden)
+    return [found.norms[path] for path in paths if path in found.norms]
 
 
-def _check_former(layer: Layer) -> None:
-    if layer.norm == FUNCTION:
-        raise UsageError(
-            f"{layer.path} is followed by a norm that is called as a function and cannot be "
-            "replaced: make it a module, or pass your changed network as a variant."
-        )
+def _following(found: Trace, problems: Problems) -> list[Norm]:
+    """Do the same for the norms that follow activations."""
+    problems.add(*(_fixed(_label(a)) for a in found.places if a.norm == FUNCTION))
+    paths = dict.fromkeys(activation.norm for activation in found.places)
+    return [found.norms[path] for path in paths if path in found.norms]
 
 
-def _check_reuse(place: str, calls: int, norm: str) -> None:
-    if calls > 1 and norm == "batch":
-        raise UsageError(
-            f"{place} is used {calls} times in one forward pass, and one batch norm would mix the "
-            "statistics of all uses: layer, group=G and rms hold no statistics and would work."
-        )
+def _replace(
+    network: nn.Module, found: Trace, former: list[Norm], successors: list[nn.Module], make: Maker
+) -> None:
+    for norm, successor in zip(former, successors, strict=True):
+        if make.undoes_bias(_place(norm.path, norm)):
+            for path in norm.absorbs:
+                found.layers[path].module.register_parameter("bias", None)
+        swap(network, network.get_submodule(norm.path), successor)
 
 
-def _remove_former(network: nn.Module, found: Trace) -> None:
-    for layer in found.hidden:
-        if layer.norm is not None:
-            network.set_submodule(layer.norm, nn.Identity())
+def _place(label: str, where: Layer | Activation | Norm) -> Place:
+    return Place(label, where.shape, where.unit_axis, where.calls)
 
 
-@dataclass(frozen=True)
-class _Maker:
-    """Makes the norm for one place, or says why there can be none."""
-
-    norm: str
-    num_groups: int | None
-
-    def __call__(self, place: str, shape: tuple[int, ...], unit_axis: int) -> nn.Module:
-        kinds: dict[str, Callable[[str, tuple[int, ...], int], nn.Module]] = {
-            "batch": self._batch,
-            "layer": self._layer,
-            "group": self._group,
-            "instance": self._instance,
-            "rms": self._rms,
-        }
-        return kinds[self.norm](place, shape, unit_axis)
-
-    def _batch(self, place: str, shape: tuple[int, ...], unit_axis: int) -> nn.Module:
-        if _is_last(shape, unit_axis):
-            return _over_features(nn.BatchNorm1d(shape[-1]), shape)
-        return _by_rank(place, shape, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d))
-
-    def _layer(self, place: str, shape: tuple[int, ...], unit_axis: int) -> nn.Module:  # noqa: ARG002
-        last = _is_last(shape, unit_axis)
-        return nn.LayerNorm(shape[-1]) if last else nn.GroupNorm(1, shape[1])
-
-    def _group(self, place: str, shape: tuple[int, ...], unit_axis: int) -> nn.Module:
-        groups, units = self.num_groups or 1, shape[unit_axis]
-        if units % groups:
-            fitting = [str(g) for g in range(1, units + 1) if units % g == 0]
-            raise UsageError(
-                f"group={groups} does not divide the {units} channels of {place}: "
-                f"{', '.join(fitting)} would"
-            )
-        norm = nn.GroupNorm(groups, units)
-        return _over_features(norm, shape) if _is_last(shape, unit_axis) else norm
-
-    def _instance(self, place: str, shape: tuple[int, ...], unit_axis: int) -> nn.Module:
-        if _is_last(shape, unit_axis):
-            raise UsageError(
-                f"instance norm needs positions to average over, and {place} gives one value per "
-                "channel: batch, layer, group=G and rms would work"
-            )
-        return _by_rank(place, shape, (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d))
-
-    def _rms(self, place: str, shape: tuple[int, ...], unit_axis: int) -> nn.Module:  # noqa: ARG002
-        last = _is_last(shape, unit_axis)
-        return nn.RMSNorm(shape[-1]) if last else nn.RMSNorm(list(shape[1:]))
+def _label(activation: Activation) -> str:
+    return f"the {activation.name} after {', '.join(activation.layers)}"
 
 
-def _is_last(shape: tuple[int, ...], unit_axis: int) -> bool:
-    return unit_axis == len(shape) - 1
-
-
-def _over_features(norm: nn.Module, shape: tuple[int, ...]) -> nn.Module:
-    return ChannelsLast(norm) if len(shape) > 2 else norm
-
-
-def _by_rank(place: str, shape: tuple[int, ...], kinds: tuple[type[nn.Module], ...]) -> nn.Module:
-    positions = len(shape) - 2
-    if not 1 <= positions <= len(kinds):
-        raise UsageError(f"{place} gives a tensor of shape {shape}, for which torch has no norm")
-    return kinds[positions - 1](shape[1])
+def _fixed(label: str) -> str:
+    return (
+        f"{label} is followed by a norm that is called as a function and cannot be replaced: make "
+        "it a module, or pass your changed network as a variant"
+    )

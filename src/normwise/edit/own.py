@@ -1,21 +1,27 @@
-"""Give an activation a module of its own.
+"""Give every activation a module of its own.
 
 An activation that is called as a function, or that shares one module with others, leaves nothing
-to hold on to. Here the forward of the one module that calls it is traced (torch.fx, its children
-untouched), and the call becomes a call of a new submodule. The owner keeps its identity, names and
-attributes; only its forward is new, and it is proved equal to the old one on the example.
+to hold on to. In an `nn.Sequential` a shared module gives way to copies. Elsewhere the forward of
+the one module that calls it is traced (torch.fx, its children untouched), and the call becomes a
+call of a new submodule. The owner keeps its identity, names and attributes; only its forward is
+new, and it is proved equal to the old one on the example. What its forward reads from attributes
+that are no tensors is fixed from then on.
 """
 
 import copy
-import inspect
+import functools
+import itertools
+import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
+from normwise.edit.hosting import free_name
+from normwise.edit.rewritten import TENSOR, Rewriting, bind, pattern, rewrite
 from normwise.errors import Problems, UsageError
 from normwise.trace import Activation, Trace, undisturbed
 from normwise.trace.functions import ACTIVATIONS
@@ -38,109 +44,144 @@ class Apply(nn.Module):
         return ", ".join((ACTIVATIONS[self.function], *map(repr, self.args), *named))
 
 
-def own_activations(
-    network: nn.Module, found: Trace, activations: Iterable[Activation], example: Tensor
-) -> list[str]:
-    """Make every activation a module of its own, used once, and return the modules' paths.
-
-    Activations that are one already stay as they are.
+class Ownership:
+    """A plan to make activations modules of their own, proved but not yet carried out.
 
     Args:
-        network: changed in place; left as it was if anything is refused.
+        network: left as it was until `commit`.
         found: the trace of this network.
-        activations: those of the trace that are to become modules.
-        example: a batch to prove the new forward on.
-
-    Returns:
-        A path for each activation, in the same order.
-
-    Raises:
-        UsageError: a module's forward cannot be traced, with the reason for each.
+        activations: places of the trace, those that are modules of their own among them.
+        example: a batch to prove new forwards on.
+        problems: takes note of every module whose forward cannot be traced, with the reason; the
+            plan is good where it takes note of none.
     """
-    activations = list(activations)
-    paths = {a: a.module for a in activations if a.module is not None and a.calls == 1}
-    owners: dict[str, list[Activation]] = {}
-    for activation in activations:
-        if activation not in paths:
-            owners.setdefault(activation.owner, []).append(activation)
-    problems = Problems()
-    rewritten = []
-    for owner, theirs in owners.items():
-        with problems.collect():
-            rewritten.append(_Rewrite(network, found, owner, theirs, example))
-    problems.raise_if_any()
-    for rewrite in rewritten:
-        paths |= rewrite.commit()
-    return [str(paths[activation]) for activation in activations]
-
-
-class _Rewrite:
-    """The new forward of one owner, made and proved, but not yet in place."""
 
     def __init__(
         self,
         network: nn.Module,
         found: Trace,
-        path: str,
-        activations: list[Activation],
+        activations: Iterable[Activation],
         example: Tensor,
+        problems: Problems,
     ) -> None:
-        self.path, self.activations, self.modules = path, activations, found.activation_modules
-        self.owner = network.get_submodule(path)
-        self.label = f"{type(self.owner).__name__}.forward" + (f" (at {path})" if path else "")
-        self.guests: dict[str, nn.Module] = {}
-        self.former = type(self.owner)
-        args = _arguments(network, self.owner, example)
-        # A forward may ask for self.training, so each mode has a graph of its own.
-        self.forwards = {mode: self._forward(mode, args) for mode in (True, False)}
-        self._prove(network, example)
+        self._network = network
+        self._activations = list(activations)
+        owners: dict[str, list[Activation]] = {}
+        for activation in self._activations:
+            if activation.module is None or activation.shared:
+                owners.setdefault(activation.owner, []).append(activation)
+        before = _outputs(network, example) if owners else []
+        self._plans: list[_Slots | _Forward] = []
+        for path, theirs in owners.items():
+            owner = network.get_submodule(path)
+            plain = type(owner).forward is nn.Sequential.forward
+            with problems.collect():
+                plan = (_Slots if plain else _Forward)(network, found, path, theirs)
+                plan.check(example, before)
+                self._plans.append(plan)
 
-    def commit(self) -> dict[Activation, str | None]:
+    def commit(self) -> list[nn.Module]:
+        """Carry the plan out, and return the module of each activation, in order."""
+        own = {
+            activation: self._network.get_submodule(activation.module)
+            for activation in self._activations
+            if activation.module is not None
+        }
+        for plan in self._plans:
+            own |= plan.commit()
+        return [own[activation] for activation in self._activations]
+
+
+class _Slots:
+    """Copies of a shared activation, one for each slot of an `nn.Sequential`."""
+
+    def __init__(
+        self, network: nn.Module, found: Trace, path: str, activations: list[Activation]
+    ) -> None:
+        self.owner, self.activations = network.get_submodule(path), activations
+        modules = _modules(network, found)
+        self.slots = [name for name, child in self.owner._modules.items() if child in modules]
+
+    def check(self, example: Tensor, before: list[Tensor]) -> None:
+        """Find no fault: a copy computes what the original does."""
+
+    def commit(self) -> dict[Activation, nn.Module]:
+        """Fill the slots."""
+        own = {}
+        for activation in self.activations:
+            slot = self.slots[activation.position]
+            own[activation] = _twin(self.owner.get_submodule(slot))
+            self.owner.add_module(slot, own[activation])
+        return own
+
+
+class _Forward:
+    """The new forward of one owner."""
+
+    def __init__(
+        self, network: nn.Module, found: Trace, path: str, activations: list[Activation]
+    ) -> None:
+        self.network, self.path, self.activations = network, path, activations
+        self.modules = _modules(network, found)
+        self.owner = network.get_submodule(path)
+        self.former = type(self.owner)
+        self.guests: dict[Activation, tuple[str, nn.Module]] = {}
+        self.rewriting = Rewriting({}, None)
+
+    def check(self, example: Tensor, before: list[Tensor]) -> None:
+        """Make the new forward, and prove that the network still gives its former outputs."""
+        arguments = _arguments(self.network, self.owner, example)
+        # A forward may ask for self.training, so each mode has a graph of its own.
+        graphs = {mode: self._graph(mode, arguments) for mode in (True, False)}
+        self.rewriting = Rewriting(graphs, arguments)
+        calls = {mode: list(filter(self._name, g.nodes)) for mode, g in graphs.items()}
+        names = [[self._name(node) for node in nodes] for nodes in calls.values()]
+        if names[0] != names[1] or len(names[0]) <= max(a.position for a in self.activations):
+            raise self._refusal("its activations differ from one pass to the next")
+        for activation in self.activations:
+            for mode, graph in graphs.items():
+                self._redirect(graph, calls[mode][activation.position], activation)
+        self._prove(example, before)
+
+    def commit(self) -> dict[Activation, nn.Module]:
         """Put the new forward in place."""
-        for name, guest in self.guests.items():
+        for name, guest in self.guests.values():
             self.owner.add_module(name, guest.train(self.owner.training))
-        self.owner.__class__ = _with_forward(self.former, self.forwards)
-        return {a: self._path(_name(a)) for a in self.activations}
+        rewrite(self.owner, self.rewriting)
+        return {activation: guest for activation, (_, guest) in self.guests.items()}
 
     def _undo(self) -> None:
         self.owner.__class__ = self.former
-        for name in self.guests:
+        for name, _ in self.guests.values():
             delattr(self.owner, name)
 
-    def _forward(self, training: bool, args: dict[str, Any]) -> Callable[..., Any]:
-        graph = self._graph(training, args)
-        calls = [node for node in graph.nodes if self._is_activation(node)]
-        for activation in self.activations:
-            if activation.position >= len(calls):
-                raise self._refusal("its activations differ from one pass to the next")
-            self._redirect(graph, calls[activation.position], _name(activation))
-        code = graph.python_code("self")
-        namespace = dict(code.globals)
-        exec(code.src, namespace)
-        return namespace["forward"]
-
-    def _graph(self, training: bool, args: dict[str, Any]) -> fx.Graph:
-        constants = {k: v for k, v in args.items() if not _has_tensor(v)}
+    def _graph(self, training: bool, arguments: Any) -> fx.Graph:
         with undisturbed(self.owner), _slow_path():
             self.owner.train(training)
+            before = _Surroundings(self.owner)
             try:
-                return _OneLevel().trace(self.owner, constants or None)
+                graph = _OneLevel(arguments).trace(self.owner)
+                before.check()
             except Exception as error:
                 raise self._refusal(str(error).splitlines()[0]) from error
+        return graph
 
-    def _is_activation(self, node: fx.Node) -> bool:
+    def _name(self, node: fx.Node) -> str | None:
+        """Return the name of the activation that a node calls, or None where it calls none."""
         if node.op == "call_function":
-            return node.target in ACTIVATIONS
+            return ACTIVATIONS.get(node.target)
         if node.op == "call_method":
-            return getattr(Tensor, str(node.target), None) in ACTIVATIONS
-        return node.op == "call_module" and self._path(str(node.target)) in self.modules
+            return ACTIVATIONS.get(getattr(Tensor, str(node.target), None))
+        if node.op == "call_module" and self.owner.get_submodule(str(node.target)) in self.modules:
+            return str(node.target)
+        return None
 
-    def _path(self, name: str) -> str:
-        return f"{self.path}.{name}" if self.path else name
-
-    def _redirect(self, graph: fx.Graph, node: fx.Node, name: str) -> None:
+    def _redirect(self, graph: fx.Graph, node: fx.Node, activation: Activation) -> None:
         """Replace one call of an activation by a call of a new submodule."""
-        self.guests.setdefault(name, self._guest(node))
+        if activation not in self.guests:
+            name = free_name(self.owner, f"{activation.name}_{activation.position}")
+            self.guests[activation] = name, self._guest(node)
+        name, _ = self.guests[activation]
         with graph.inserting_before(node):
             call = graph.call_module(name, (node.args[0] if node.args else node.kwargs["input"],))
         node.replace_all_uses_with(call)
@@ -148,21 +189,17 @@ class _Rewrite:
 
     def _guest(self, node: fx.Node) -> nn.Module:
         if node.op == "call_module":
-            shared = self.owner.get_submodule(str(node.target))
-            if next(shared.parameters(), None) is not None:
-                raise self._refusal(f"several places share the parameters of {node.target}")
-            return copy.deepcopy(shared)
+            return _twin(self.owner.get_submodule(str(node.target)))
         extra = {key: value for key, value in node.kwargs.items() if key != "input"}
         if any(isinstance(leaf, fx.Node) for leaf in tree_leaves((node.args[1:], extra))):
             raise self._refusal("an argument of the activation is computed")
         function = node.target if callable(node.target) else getattr(Tensor, str(node.target))
         return Apply(function, *node.args[1:], **extra)
 
-    def _prove(self, network: nn.Module, example: Tensor) -> None:
-        before = _outputs(network, example)
+    def _prove(self, example: Tensor, before: list[Tensor]) -> None:
         self.commit()
         try:
-            after = _outputs(network, example)
+            after = _outputs(self.network, example)
         except Exception as error:
             raise self._refusal(f"the traced copy fails ({error})") from error
         finally:
@@ -171,49 +208,90 @@ class _Rewrite:
             raise self._refusal("it depends on more than its inputs and the traced copy differs")
 
     def _refusal(self, reason: str) -> UsageError:
+        label = f"{self.former.__name__}.forward" + (f" (at {self.path})" if self.path else "")
         names = ", ".join(sorted({a.name for a in self.activations}))
         return UsageError(
-            f"{self.label} calls {names} as a function or through a shared module, and cannot be "
+            f"{label} calls {names} as a function or through a shared module, and cannot be "
             f"rewritten: {reason}. Give each activation an nn.Module of its own, or pass your "
             "changed network as a variant: variants={'mine': make_other}."
         )
 
 
 class _OneLevel(fx.Tracer):
-    """Traces one module's own forward and leaves its children alone."""
+    """Traces one module's own forward, for given arguments, and leaves its children alone."""
+
+    def __init__(self, arguments: Any) -> None:
+        super().__init__()
+        self._arguments = arguments
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:  # noqa: ARG002
         return True
 
+    def create_args_for_root(
+        self,
+        root_fn: Any,
+        is_module: bool,  # noqa: ARG002
+        concrete_args: Any = None,  # noqa: ARG002
+    ) -> tuple[Callable[..., Any], list[Any]]:
+        names = (f"x{number}" for number in itertools.count())
 
-def _with_forward(base: type[nn.Module], forwards: dict[bool, Callable[..., Any]]) -> type:
-    signature = inspect.signature(base.forward)
+        def proxy(leaf: Any) -> Any:
+            return self.create_proxy("placeholder", next(names), (), {}) if leaf == TENSOR else leaf
 
-    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        bound = signature.bind(self, *args, **kwargs)
-        bound.apply_defaults()
-        return forwards[self.training](*bound.args, **bound.kwargs)
-
-    return type(base.__name__, (base,), {"forward": forward, "__module__": base.__module__})
+        args, kwargs = tree_map(proxy, self._arguments)
+        return functools.partial(root_fn, **kwargs), [self.root, *args]
 
 
-def _name(activation: Activation) -> str:
-    return f"{activation.name}_{activation.position}"
+class _Surroundings:
+    """All that a forward may change besides its outputs, which a graph would not see."""
+
+    def __init__(self, owner: nn.Module) -> None:
+        self._owner = owner
+        self._attributes = dict(vars(owner))
+        self._random = self._draws()
+        self._versions = self._writes()
+
+    def check(self) -> None:
+        """Raise if anything has changed."""
+        changed = [
+            name
+            for name, value in vars(self._owner).items()
+            if name not in self._attributes or self._attributes[name] is not value
+        ]
+        if changed:
+            raise ValueError(f"it sets {', '.join(changed)} on itself while it runs")
+        if self._draws() != self._random:
+            raise ValueError("it draws random numbers that do not depend on its inputs")
+        if self._writes() != self._versions:
+            raise ValueError("it writes to its parameters or buffers")
+
+    def _draws(self) -> tuple[Any, ...]:
+        return random.getstate(), torch.get_rng_state().tolist()
+
+    def _writes(self) -> list[int]:
+        return [tensor._version for tensor in (*self._owner.parameters(), *self._owner.buffers())]
 
 
-def _arguments(network: nn.Module, owner: nn.Module, example: Tensor) -> dict[str, Any]:
-    """The arguments that the owner's forward is called with, by name."""
-    calls: list[dict[str, Any]] = []
+def _modules(network: nn.Module, found: Trace) -> set[nn.Module | None]:
+    return {network.get_submodule(path) for path in found.activation_modules}
+
+
+def _twin(module: nn.Module) -> nn.Module:
+    """Return a copy that shares its parameters with the original."""
+    return copy.deepcopy(module, {id(parameter): parameter for parameter in module.parameters()})
+
+
+def _arguments(network: nn.Module, owner: nn.Module, example: Tensor) -> Any:
+    """Return the pattern of the arguments that the owner's forward is first called with."""
+    calls: list[Any] = []
 
     def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        bound = inspect.signature(type(module).forward).bind(module, *args, **kwargs)
-        bound.apply_defaults()
-        calls.append(dict(list(bound.arguments.items())[1:]))
+        calls.append(pattern(bind(module, args, kwargs)))
 
     handle = owner.register_forward_pre_hook(note, with_kwargs=True)
     try:
         with undisturbed(network), torch.no_grad():
-            network.train()(example)
+            network.train()(example.clone())
     finally:
         handle.remove()
     return calls[0]
@@ -224,7 +302,7 @@ def _outputs(network: nn.Module, example: Tensor) -> list[Tensor]:
     found: list[Tensor] = []
     for training in (True, False):
         for batch in (example, example[: max(2, len(example) // 2)]):
-            with undisturbed(network), torch.no_grad():
+            with undisturbed(network), torch.no_grad(), _slow_path():
                 torch.manual_seed(0)
                 leaves = tree_leaves(network.train(training)(batch.clone()))
                 found += [leaf for leaf in leaves if isinstance(leaf, Tensor)]
@@ -235,13 +313,9 @@ def _equal(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
 
 
-def _has_tensor(value: Any) -> bool:
-    return any(isinstance(leaf, Tensor) for leaf in tree_leaves(value))
-
-
 @contextmanager
 def _slow_path() -> Iterator[None]:
-    """Keep nn.TransformerEncoderLayer from asking a proxy for its shape."""
+    """Keep nn.TransformerEncoderLayer from its fused kernel, which rounds in another way."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

@@ -1,12 +1,11 @@
 """The distribution of every hidden layer's pre-activation on a fixed batch."""
 
-import copy
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor, nn
 
-from normwise.trace import Activation, Layer, trace
+from normwise.trace import Activation, trace
 from normwise.trace.functions import BOUNDS, RECTIFIERS
 
 _BINS = 40
@@ -18,6 +17,9 @@ _MOSTLY = 0.95  # ... and a unit where 95 % of its values are
 @dataclass(frozen=True)
 class Distribution:
     """What enters one hidden activation.
+
+    Units are the features of a Linear and the channels of a convolution; all positions count as
+    values of the same unit.
 
     Attributes:
         layer: paths of the layers that feed it, joined by ` + `.
@@ -31,7 +33,15 @@ class Distribution:
         saturated: share of units that give at least 95 % of their values in the outer 5 % of the
             activation's range; NaN for activations without two flat ends.
         edges: of the histogram's bins, from the 0.1 % to the 99.9 % quantile.
-        density: one per bin.
+        density: one per bin; the histogram's area is the share of values that it shows.
+
+    Example:
+        >>> import torch
+        >>> net = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Sigmoid(), nn.Linear(1, 1))
+        >>> _ = nn.init.ones_(net[0].weight)
+        >>> [found] = distributions(net, torch.tensor([[-9.0], [9.0], [9.0], [9.0]]))
+        >>> found.mean, found.saturated
+        (4.5, 1.0)
     """
 
     layer: str
@@ -49,8 +59,8 @@ class Distribution:
 def distributions(network: nn.Module, probe: Tensor) -> list[Distribution]:
     """Measure what enters each hidden activation, as the layers see it in training.
 
-    Batch norms use the statistics of the probe batch and dropout is off, on a copy of the network;
-    the network itself is not touched.
+    Norms use the statistics of the probe batch as they would in training, while dropout and all
+    else is in evaluation mode. The network is left as it was.
 
     Args:
         network: any module that runs on `probe`.
@@ -60,35 +70,34 @@ def distributions(network: nn.Module, probe: Tensor) -> list[Distribution]:
         One distribution per hidden activation, in order of use; those whose input is not finite
         are left out.
 
+    Raises:
+        Exception: whatever the network raises on `probe`.
+
     Example:
-        >>> torch.manual_seed(0)
-        <...>
+        >>> import torch
         >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
         >>> [first] = distributions(net, torch.randn(500, 4))
         >>> first.layer, first.activation, 0 <= first.dead <= 1
         ('0', 'relu', True)
     """
-    network = copy.deepcopy(network)
-    for module in network.modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd):
-            module.p = 0.0
-    seen: list[tuple[Activation, Tensor, Tensor]] = []
-    found = trace(network, probe, lambda *values: seen.append(values))
-    return [
-        _measure(activation, found.layers[activation.layers[0]], before, after)
-        for activation, before, after in seen
-        if before.isfinite().all()
-    ]
+    measured: list[Distribution] = []
+
+    def observe(activation: Activation, before: Tensor, after: Tensor) -> None:
+        if before.isfinite().all():
+            measured.append(_measure(activation, before, after))
+
+    trace(network, probe, observe, dropout=False)
+    return measured
 
 
-def _measure(activation: Activation, layer: Layer, before: Tensor, after: Tensor) -> Distribution:
+def _measure(activation: Activation, before: Tensor, after: Tensor) -> Distribution:
     values = before.double().flatten().cpu().numpy()
     left, low, high, right = np.quantile(values, (_SHOWN[0], 0.05, 0.95, _SHOWN[1])).tolist()
     if left == right:
         left, right = left - 0.5, right + 0.5
     counts, edges = np.histogram(values, _BINS, (left, right))
     density = counts / (len(values) * np.diff(edges))
-    units = _by_unit(after, layer)
+    units = _by_unit(after, activation.unit_axis)
     return Distribution(
         layer=" + ".join(activation.layers),
         activation=activation.name,
@@ -103,10 +112,11 @@ def _measure(activation: Activation, layer: Layer, before: Tensor, after: Tensor
     )
 
 
-def _by_unit(values: Tensor, layer: Layer) -> Tensor:
+def _by_unit(values: Tensor, axis: int) -> Tensor:
     """Bring an activation's output into the shape (units, values of the unit)."""
-    same_layout = values.ndim == len(layer.shape)
-    return values.movedim(layer.unit_axis if same_layout else -1, 0).flatten(1)
+    if values.ndim == 1:  # one value per sample
+        return values[None]
+    return values.movedim(axis, 0).flatten(1)
 
 
 def _saturated(units: Tensor, activation: str) -> float:

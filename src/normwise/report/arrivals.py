@@ -46,8 +46,17 @@ def _steps(axes: Axes, pen: Pen, curve: np.ndarray, budget: int) -> float:
     end = curve[-1:].copy()
     end[0, 0] = max(budget, end[0, 0])
     step, reached, low, high = np.concatenate([start, curve, end]).T
+    # While nobody has arrived all variants share one interval; drawn, it would hide the curves.
     band = axes.fill_between(
-        step, low, high, step="post", color=pen.colour, alpha=0.1, linewidth=0, zorder=2
+        step,
+        low,
+        high,
+        where=reached > 0,
+        step="post",
+        color=pen.colour,
+        alpha=0.1,
+        linewidth=0,
+        zorder=2,
     )
     (line,) = axes.plot(
         step, reached, drawstyle="steps-post", color=pen.colour, linewidth=2, zorder=3

@@ -57,7 +57,8 @@ def reached(tables: StudyTables) -> str:
     assert tables.target is not None
     sentence = (
         f"Share of runs that have reached a validation {tables.metric} of "
-        f"{as_given(tables.target)} by a step (Kaplan–Meier), with its pointwise 95 % interval."
+        f"{as_given(tables.target)} by a step (Kaplan–Meier), with its pointwise 95 % interval "
+        "from the first arrival on."
     )
     if len(tables.variants) > FEW:
         return sentence

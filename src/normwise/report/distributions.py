@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MARGIN, ROW, GAP = 74, 50, 14
 NOTABLE = 0.01  # shares below this are not worth a word
-FAR = 3.0  # a cell wider than this many typical cells is cut
+FAR = 8.0  # in reaches of the median hill; what is farther does not widen the axis
 
 
 def draw_layer(tables: StudyTables, layer: str) -> Figure:
@@ -90,11 +90,11 @@ class Hill:
 
 
 def common_limits(hills: list[Hill]) -> tuple[float, float]:
-    """Return an x range that shows the typical hill well and cuts the widest.
+    """Return an x range that shows every hill but the far ones.
 
-    Each hill reaches from its 0.5 % to its 99.5 % quantile. Around the median hill's middle the
-    range reaches as far as the farthest hill on either side, but no farther than `FAR` times the
-    median reach.
+    A hill's extent is from its 0.5 % to its 99.5 % quantile. It is far where it leaves the
+    middle of the hills by more than `FAR` times what the median hill does: beside activations
+    that explode the others are still to be seen.
 
     Example:
         >>> low, high = common_limits([Hill.of(np.array([[-1.0, 1.0, 0.5]]))])
@@ -105,12 +105,9 @@ def common_limits(hills: list[Hill]) -> tuple[float, float]:
         return -1.0, 1.0
     lows, middles, highs = np.array([hill.quantiles([0.005, 0.5, 0.995]) for hill in hills]).T
     middle = np.median(middles)
-    down, up = middle - lows, highs - middle
-    low = middle - min(down.max(), FAR * np.median(down))
-    high = middle + min(up.max(), FAR * np.median(up))
-    if not high > low:
-        low, high = middle - 1, middle + 1
-    return float(low), float(high)
+    reach = np.maximum(middle - lows, highs - middle)
+    near = reach <= FAR * np.median(reach)
+    return float(lows[near].min()), float(highs[near].max())
 
 
 def _by_cell(table: pd.DataFrame, layer: str, *columns: str) -> dict[tuple[str, float], np.ndarray]:
@@ -172,8 +169,8 @@ def _note(
 def _draw_hill(axes: Axes, row: int, pen: Pen, hill: Hill, limits: tuple[float, float]) -> None:
     height = hill.weight / (hill.right - hill.left)
     middles = (hill.left + hill.right) / 2
-    x = np.array([hill.left[0], *middles, hill.right[-1]])
-    y = np.array([0.0, *height, 0.0]) / height.max() * 0.86 - row
+    x = np.array([hill.left[0], *np.stack([hill.left, hill.right], axis=1).ravel(), hill.right[-1]])
+    y = np.array([0.0, *np.repeat(height, 2), 0.0]) / height.max() * 0.86 - row
     body = axes.fill_between(x, y, -row, color=pen.colour, alpha=0.3, linewidth=0, zorder=2 + row)
     (crest,) = axes.plot(x, y, color=pen.colour, linewidth=1.2, zorder=2.1 + row)
     drawing.mark(body, pen)

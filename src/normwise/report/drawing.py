@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -104,10 +104,10 @@ def steps_axis(axes: Axes, last: float) -> None:
     axes.set_xlabel("step", color=LIGHT["soft"], size=SMALL, labelpad=2)
 
 
-def grid(axes: Axes, which: str = "y") -> None:
+def grid(axes: Axes, which: Literal["x", "y"] = "y") -> None:
     """Draw faint lines at one axis's ticks, below everything."""
     axes.set_axisbelow(True)
-    axes.grid(axis=which, color=LIGHT["grid"], linewidth=1)  # type: ignore[arg-type]
+    axes.grid(axis=which, color=LIGHT["grid"], linewidth=1)
 
 
 def label_room(labels: Sequence[str]) -> float:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from normwise.report.columns import numbers, words
 from normwise.report.figures import plans
 from normwise.report.palette import THEME, pens
-from normwise.report.tables import VERDICTS, StudyTables
+from normwise.report.tables import SUMMARY, VERDICTS, StudyTables
 from normwise.report.wording import (
     as_given,
     brief,
@@ -29,6 +30,7 @@ from normwise.report.wording import (
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+NUMBERS = [name for name in SUMMARY if name not in ("variant", "verdict", "steps_verdict")]
 OPEN_LAYERS = 3  # further layers are folded away
 
 
@@ -68,6 +70,7 @@ def study_page(tables: StudyTables) -> str:
         tables=tables,
         metric=tables.metric[:1].upper() + tables.metric[1:],
         target=None if tables.target is None else as_given(tables.target),
+        budget=whole(tables.budget),
         pens=list(pens(tables.variants, tables.baseline).values()),
         rows=_rows(tables),
         figures=shown,
@@ -117,15 +120,17 @@ def _shown(tables: StudyTables) -> dict[str, dict[str, Any]]:
 
 def _rows(tables: StudyTables) -> list[dict[str, Any]]:
     """Return the results table's rows: per cell its text, and the number that it sorts by."""
-    summary = tables.summary
-    numbers = summary.drop(columns=["variant", "verdict", "steps_verdict"]).astype(float)
-    places = places_for((numbers["high"] - numbers["low"]) / 2)
-    scale = _scale(numbers[["estimate", "low", "high"]].to_numpy())
+    table = numbers(tables.summary, *NUMBERS)
+    measured = [dict(zip(NUMBERS, row, strict=True)) for row in table.tolist()]
+    places = places_for((row["high"] - row["low"]) / 2 for row in measured)
+    scale = _scale(numbers(tables.summary, "estimate", "low", "high"))
+    verdicts = words(tables.summary, "verdict")
+    steps_verdicts = words(tables.summary, "steps_verdict")
     return [
         {
-            "variant": str(words["variant"]),
-            "verdict": _verdict(words["verdict"]),
-            "steps_verdict": _verdict(words["steps_verdict"]),
+            "variant": tables.variants[place],
+            "verdict": _verdict(verdicts[place]),
+            "steps_verdict": _verdict(steps_verdicts[place]),
             "runs": _runs(row["runs"], row["diverged"]),
             "estimate": number(row["estimate"], places),
             "interval": interval(row["low"], row["high"], places),
@@ -144,14 +149,12 @@ def _rows(tables: StudyTables) -> list[dict[str, Any]]:
             "seconds": seconds(row["seconds"]),
             "sorts": {name: value for name, value in row.items() if math.isfinite(value)},
         }
-        for words, row in zip(
-            summary.to_dict(orient="records"), numbers.to_dict(orient="records"), strict=True
-        )
+        for place, row in enumerate(measured)
     ]
 
 
-def _verdict(word: object) -> str:
-    return str(word) if word in ("baseline", *VERDICTS) else ""
+def _verdict(word: str) -> str:
+    return word if word in ("baseline", *VERDICTS) else ""
 
 
 def _runs(runs: float, diverged: float) -> str:
@@ -162,7 +165,7 @@ def _runs(runs: float, diverged: float) -> str:
 
 
 def _wins(wins: float, pairs: float) -> str:
-    return "" if math.isnan(wins) or math.isnan(pairs) else f"lower in {wins:.0f}/{pairs:.0f}"
+    return f"lower in {wins:.0f}/{pairs:.0f}" if pairs > 0 and wins >= 0 else ""
 
 
 def _steps_difference(row: Mapping[str, float]) -> str:
@@ -180,10 +183,8 @@ def _scale(values: np.ndarray) -> Callable[[float], float | None]:
     width = float(high - low) or 1.0
 
     def place(value: float) -> float | None:
-        return (
-            None
-            if math.isnan(value)
-            else round(float(np.clip((value - low) / width, 0, 1)) * 100, 1)
-        )
+        if math.isnan(value):
+            return None
+        return round(100 * float(np.clip((value - low) / width, 0, 1)), 1)
 
     return place

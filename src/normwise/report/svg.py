@@ -24,6 +24,9 @@ def standalone(figure: Figure) -> str:
     """Return the figure as an SVG document in the light theme's colours."""
     root = _clean(figure, "figure")
     root.set("xmlns", NAMESPACE)
+    _, _, width, height = root.attrib["viewBox"].split()
+    root.set("width", width)
+    root.set("height", height)
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 

@@ -66,14 +66,13 @@ def brief(value: float) -> str:
     """
     if not math.isfinite(value) or value == 0:
         return number(value, 0)
-    exponent = math.floor(math.log10(abs(value)))
+    digits, power = f"{value:.2e}".split("e")
+    exponent = int(power)
     if -4 <= exponent < 3:
         return number(value, 2 - exponent)
     if 3 <= exponent < 6:
         return whole(value)
-    digits, power = f"{value:.2e}".split("e")
-    digits = digits.rstrip("0").rstrip(".")
-    return f"{digits}e{int(power)}".replace("-", "−")
+    return f"{digits.rstrip('0').rstrip('.')}e{exponent}".replace("-", "−")
 
 
 def as_given(value: float) -> str:

@@ -1,11 +1,15 @@
 """Train runs: the one training loop, and what it needs to be the same run every time."""
 
 from normwise.stack.alone import Alone
+from normwise.stack.executor import Executor, InProcess, Processes
 from normwise.stack.loop import Budget, Evaluation, Outcome, Stack, train
 from normwise.stack.objective import LOSSES, Objective
 from normwise.stack.optimizers import OPTIMIZERS, Recipe
 from normwise.stack.order import Order
+from normwise.stack.planner import Planner, Run, Share
+from normwise.stack.recording import NotStackable
 from normwise.stack.seeding import derive, seeded
+from normwise.stack.stacked import Stacked
 
 __all__ = [
     "LOSSES",
@@ -13,11 +17,19 @@ __all__ = [
     "Alone",
     "Budget",
     "Evaluation",
+    "Executor",
+    "InProcess",
+    "NotStackable",
     "Objective",
     "Order",
     "Outcome",
+    "Planner",
+    "Processes",
     "Recipe",
+    "Run",
+    "Share",
     "Stack",
+    "Stacked",
     "derive",
     "seeded",
     "train",

@@ -1,6 +1,6 @@
 """A stack of one: the user's network, trained as it is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from normwise.data import Split
 from normwise.stack.objective import Objective
 from normwise.stack.optimizers import Recipe
 
-_ROWS = 4096  # samples that an evaluation sends through the network at once
+_ROWS = 1024  # samples that an evaluation sends through the network at once
 
 
 class Alone:
@@ -42,7 +42,12 @@ class Alone:
 
     def evaluate(self, split: Split) -> list[tuple[float, float]]:
         """Return loss and metric on a split."""
-        return [evaluate(self._network, self._objective, split)] if self._size else []
+        if not self._size:
+            return []
+        self._network.eval()
+        scores = evaluate(self._network, self._objective, split)
+        self._network.train()
+        return [scores]
 
     def network(self, run: int) -> nn.Module:  # noqa: ARG002
         """Return the network."""
@@ -53,15 +58,14 @@ class Alone:
         self._size = len(runs)
 
 
-def evaluate(network: nn.Module, objective: Objective, split: Split) -> tuple[float, float]:
-    """Return a network's mean loss and metric on a split; its mode is left as it was."""
-    training = network.training
-    network.eval()
+def evaluate(
+    forward: Callable[[Tensor], Tensor], objective: Objective, split: Split
+) -> tuple[float, float]:
+    """Return the mean loss and the metric on a split of a network in evaluation mode."""
     loss, tally = 0.0, torch.zeros((), dtype=torch.float64, device=split.y.device)
     with torch.no_grad():
         for x, y in zip(split.x.split(_ROWS), split.y.split(_ROWS), strict=True):
-            output = network(x)
+            output = forward(x)
             loss += objective.loss(output, y).item() * len(y)
             tally = tally + objective.tally(output, y)
-    network.train(training)
     return loss / len(split.y), objective.score(tally, split.y)

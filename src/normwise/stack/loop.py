@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -101,7 +102,7 @@ class Stack(Protocol):
         ...
 
 
-Observer = Callable[[int, int, nn.Module], None]
+Observer = Callable[[int, int, Callable[[], nn.Module]], None]
 
 
 def train(
@@ -118,7 +119,8 @@ def train(
         seeds: one per run; fixes the order of its batches.
         data: splits on the stack's device.
         budget: how long, and how often to evaluate.
-        observe: called at every evaluation with the step, the run's position and its network.
+        observe: called at every evaluation with the step, the run's position, and a function that
+            returns its network.
 
     Returns:
         One outcome per run.
@@ -147,7 +149,7 @@ class _Training:
         self.orders = [Order(len(data.train), budget.batch_size, seed) for seed in seeds]
         self.outcomes = [Outcome() for _ in seeds]
         self.active = list(range(len(seeds)))
-        self.losses = torch.zeros(len(seeds), device=data.train.x.device)
+        self.losses = torch.zeros(len(seeds), device=data.train.x.device, dtype=torch.float64)
         self.losses_from = 0
 
     def run(self) -> list[Outcome]:
@@ -165,12 +167,19 @@ class _Training:
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches of all active runs, `budget.steps` times."""
         train, left = self.data.train, self.budget.steps
+        x, y = train.x[:0], train.y[:0]
         while left:
             # Runs that have left go on drawing, so that nobody's order depends on them.
             epoch = torch.stack([order.next_epoch() for order in self.orders], 1)[:left]
             for indices in epoch.to(train.x.device):
-                batch = indices[self.active]
-                yield train.x[batch], train.y[batch]
+                batch = indices[self.active].flatten()
+                if len(batch) != len(x):
+                    x, y = (t.new_empty((len(batch), *t.shape[1:])) for t in (train.x, train.y))
+                # Into the same memory every time: fresh pages cost more than the copy.
+                torch.index_select(train.x, 0, batch, out=x)
+                torch.index_select(train.y, 0, batch, out=y)
+                shape = (len(self.active), -1)
+                yield x.unflatten(0, shape), y.unflatten(0, shape)
             left -= len(epoch)
 
     def look(self, step: int) -> None:
@@ -185,7 +194,7 @@ class _Training:
                 if step and not math.isfinite(losses[place]):
                     outcome.status = "diverged"
                 elif self.observe is not None:
-                    self.observe(step, run, self.stack.network(place))
+                    self.observe(step, run, partial(self.stack.network, place))
         self._leave()
 
     def _train_losses(self, step: int) -> list[float]:

@@ -7,19 +7,22 @@ forward, without vmap and without autograd: some dozens of tensor operations, on
 
 import copy
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
-from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from normwise.stack.calling import Tensors, call
 from normwise.stack.forms import DropoutForms, Masks, Site, StackedForms
 from normwise.stack.objective import Objective
+from normwise.stack.seeding import seeded
 
-Tensors = dict[str, Tensor]
+# Names under which torch's modules keep what is theirs.
+_TORCH_OWN = {name for name in vars(nn.RNN(1, 1)) if name.startswith("_")}
 
 
 class NotStackable(Exception):
@@ -32,21 +35,25 @@ class Program:
 
     Attributes:
         graph: takes parameters, buffers (which it updates), x, y and masks, all with the runs in
-            front, and returns the losses and the gradients in the order of the parameters.
+            front, and returns the losses and the gradients.
+        trained: the parameters that have a gradient, in its order.
         sites: the dropouts that need a mask.
+        example: the batch that it was recorded with.
+        memory: bytes of the intermediate results that are alive at once, at most.
     """
 
     graph: fx.GraphModule
+    trained: tuple[str, ...]
     sites: tuple[Site, ...]
+    example: tuple[Tensor, Tensor]
+    memory: int
 
     def __call__(
         self, parameters: Tensors, buffers: Tensors, x: Tensor, y: Tensor, masks: Sequence[Tensor]
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Return losses (runs,) and gradients."""
-        losses, *gradients = self.graph(
-            *parameters.values(), *buffers.values(), x, y, *masks
-        )
-        return losses, gradients
+    ) -> tuple[Tensor, Tensors]:
+        """Return losses (runs,) and gradients by name."""
+        losses, *gradients = self.graph(*parameters.values(), *buffers.values(), x, y, *masks)
+        return losses, dict(zip(self.trained, gradients, strict=True))
 
 
 def record(
@@ -73,6 +80,7 @@ def record(
     """
     sites = _sites(network, x[0])
     names = list(parameters), list(buffers)
+    trained: list[str] = []
     runs = len(x)
 
     def step(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -81,43 +89,54 @@ def record(
         state = {name: next(values) for name in names[1]}
         x, y, *masks = values
 
-        def loss(
-            weights: Tensors, state: Tensors, x: Tensor, y: Tensor, *masks: Tensor
-        ) -> Tensor:
+        def loss(weights: Tensors, state: Tensors, x: Tensor, y: Tensor, *masks: Tensor) -> Tensor:
             with StackedForms(Masks(masks)):
-                output = functional_call(network, (weights, state), (x,))
-                return objective.loss(output, y)
+                return objective.loss(call(network, weights | state, x), y)
 
         losses = torch.vmap(loss, randomness="error")(weights, state, x, y, *masks)
         gradients = torch.autograd.grad(losses.sum(), list(weights.values()), allow_unused=True)
-        filled = (
-            torch.zeros_like(weight) if gradient is None else gradient
-            for weight, gradient in zip(weights.values(), gradients, strict=True)
-        )
-        return losses.detach(), *filled
+        found = {n: g for n, g in zip(names[0], gradients, strict=True) if g is not None}
+        trained[:] = found
+        return losses.detach(), *found.values()
 
     masks = [x.new_ones((runs, *site.shape), dtype=site.dtype) for site in sites]
     copies = {name: buffer.clone() for name, buffer in buffers.items()}
+    graph = make_fx(step)(*parameters.values(), *copies.values(), x, y, *masks)
+    _simplify(graph)
+    return Program(graph, tuple(trained), tuple(sites), (x, y), _peak(graph))
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Make whatever goes wrong inside a `NotStackable`: alone the runs may train, or say more."""
     try:
-        graph = make_fx(step)(*parameters.values(), *copies.values(), x, y, *masks)
+        yield
+    except NotStackable:
+        raise
     except Exception as error:
         raise NotStackable(_reason(error)) from error
-    _simplify(graph)
-    return Program(graph, tuple(sites))
 
 
 def _sites(network: nn.Module, x: Tensor) -> list[Site]:
     """Find the dropouts in a forward of one run, and make sure that it has no state of its own."""
     network = copy.deepcopy(network).train()
-    before, attributes = _random_states(), _attributes(network)
+    before = attributes(network)
     masks = Masks()
-    with torch.no_grad(), DropoutForms(masks):
-        network(x)
-    if _random_states() != before:
-        raise NotStackable("the forward draws random numbers of its own")
-    if _attributes(network) != attributes:
+    with DropoutForms(masks):
+        if _is_random(network, x):
+            raise NotStackable("the forward draws random numbers of its own")
+    if _is_random(network.eval(), x):
+        raise NotStackable("the forward draws random numbers in evaluation")
+    if attributes(network.train()) != before:
         raise NotStackable("the forward changes attributes of its modules")
     return masks.sites
+
+
+def _is_random(network: nn.Module, x: Tensor) -> bool:
+    with seeded(0), torch.no_grad():
+        states = _random_states()
+        network(x)
+        return _random_states() != states
 
 
 def _random_states() -> tuple[object, ...]:
@@ -125,12 +144,15 @@ def _random_states() -> tuple[object, ...]:
     return torch_state, random.getstate(), np.random.get_state()[1].tobytes()  # type: ignore
 
 
-def _attributes(network: nn.Module) -> list[dict[str, str]]:
+def attributes(network: nn.Module) -> dict[str, str]:
     """The modules' plain attributes, which a program could not change when it is replayed."""
-    return [
-        {name: repr(value) for name, value in vars(module).items() if not name.startswith("_")}
-        for module in network.modules()
-    ]
+    plain = {
+        f"{path}.{name}".removeprefix("."): repr(value)
+        for path, module in network.named_modules()
+        for name, value in vars(module).items()
+        if name not in _TORCH_OWN
+    }
+    return plain | {name: "a buffer" for name, _ in network.named_buffers()}
 
 
 def _reason(error: Exception) -> str:
@@ -138,14 +160,41 @@ def _reason(error: Exception) -> str:
     return f"its forward cannot be recorded for many runs ({first})"
 
 
-_NOTHING = {torch.ops.aten.detach.default, torch.ops.aten.alias.default}
-
-
 def _simplify(graph: fx.GraphModule) -> None:
-    """Leave out what does nothing once autograd is gone."""
+    """Leave out what does nothing once autograd and vmap are gone."""
     for node in graph.graph.nodes:
-        if node.op == "call_function" and node.target in _NOTHING:
+        if _does_nothing(node):
             node.replace_all_uses_with(node.args[0])
             graph.graph.erase_node(node)
     graph.graph.eliminate_dead_code()
     graph.recompile()
+
+
+def _does_nothing(node: fx.Node) -> bool:
+    match node.target:
+        case torch.ops.aten.detach.default | torch.ops.aten.alias.default:
+            return True
+        case torch.ops.aten.permute.default:
+            return list(node.args[1]) == list(range(len(node.args[1])))  # type: ignore
+        case torch.ops.aten.view.default:
+            [source, shape] = node.args
+            return source.meta["val"].shape == tuple(shape)  # type: ignore
+        case _:
+            return False
+
+
+def _peak(graph: fx.GraphModule) -> int:
+    """The most bytes of intermediate results that are alive at once."""
+    last_use = {source: node for node in graph.graph.nodes for source in node.all_input_nodes}
+    alive, peak = 0, 0
+    for node in graph.graph.nodes:
+        alive += _bytes(node)
+        peak = max(peak, alive)
+        alive -= sum(_bytes(source) for source in node.all_input_nodes if last_use[source] is node)
+    return peak
+
+
+def _bytes(node: fx.Node) -> int:
+    value = node.meta.get("val")
+    is_new = isinstance(node.target, torch._ops.OpOverload) and not node.target.is_view
+    return value.nbytes if is_new and isinstance(value, Tensor) else 0

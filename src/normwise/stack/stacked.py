@@ -1,18 +1,253 @@
 """Many runs of one architecture, trained as a single tensor program."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import copy
+import re
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from normwise.data import Split
-from normwise.stack.forms import Masks, PerRun, StackedForms
-from normwise.stack.forms.dropout import Streams
+from normwise.stack.alone import evaluate
+from normwise.stack.calling import Tensors, call
+from normwise.stack.forms import DropoutForms, Masks, PerRun, Streams
 from normwise.stack.objective import Objective
 from normwise.stack.optimizers import Recipe, StackedOptimizer
-from normwise.stack.recording import NotStackable, Program, record
+from normwise.stack.recording import NotStackable, Program, attributes, record, refusing
 from normwise.stack.seeding import derive
 
-_ROWS = 8192  # samples times runs that an evaluation sends through at once
+
+class Stacked:
+    """Runs that share one forward: their weights are stacked, and a step is one program.
+
+    A run's result is that of the run alone, but for rounding: it has the same initial weights, the
+    same batches, its own dropout stream and torch's own optimizer. That the recorded program
+    computes what the networks compute is checked on the first batch.
+
+    Args:
+        networks: one per run, of one architecture; only dropout's p may differ.
+        recipes: one per run, of one kind of optimizer; faster where equal ones are neighbours.
+        objective: loss and metric.
+        seeds: one per run; fix the dropout masks.
+        example: a batch that the runs could train on.
+
+    Raises:
+        NotStackable: the networks cannot train as one program, with the reason.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        recipes: Sequence[Recipe],
+        objective: Objective,
+        seeds: Sequence[int],
+        example: Split,
+    ) -> None:
+        with refusing():
+            self._template = copy.deepcopy(networks[0]).train()
+            _compare(networks)
+        self._objective = objective
+        self._p = _dropout_p(networks)
+        self._size = len(networks)
+        trained = {name for name, p in networks[0].named_parameters() if p.requires_grad}
+        parameters = [dict(network.named_parameters()) for network in networks]
+        frozen = [_pick(each, set(each) - trained) for each in parameters]
+        buffers = [dict(network.named_buffers()) for network in networks]
+        self._weights = _stack([_pick(each, trained) for each in parameters])
+        self._buffers = _stack([a | b for a, b in zip(buffers, frozen, strict=True)])
+        self._across = _linear_weights(self._template) & trained
+        self._weights = {
+            name: weight.mT.contiguous() if name in self._across else weight
+            for name, weight in self._weights.items()
+        }
+        self._optimizer = StackedOptimizer(list(self._weights.values()), recipes)
+        self._streams = Streams([derive(seed, "dropout") for seed in seeds], example.x.device)
+        with refusing():
+            self._program = self._record(_repeat(example, self._size))
+            self._check(networks[-1], example)
+
+    @property
+    def size(self) -> int:
+        """How many runs there are."""
+        return self._size
+
+    @property
+    def memory(self) -> int:
+        """Bytes that a step needs at its peak, weights and optimizer included."""
+        weights = sum(w.nbytes for w in [*self._weights.values(), *self._buffers.values()])
+        return 3 * weights + self._program.memory
+
+    def step(self, x: Tensor, y: Tensor) -> Tensor:
+        """Update every run on its batch; return the losses, shape (size,)."""
+        masks = self._streams.draw(self._program.sites)
+        losses, gradients = self._program(self._parameters(), self._buffers, x, y, masks)
+        stored = {
+            name: (gradient.mT if name in self._across else gradient).contiguous()
+            for name, gradient in gradients.items()
+        }
+        self._optimizer.step([stored.get(name) for name in self._weights])
+        return losses
+
+    def evaluate(self, split: Split) -> list[tuple[float, float]]:
+        """Return each run's loss and metric on a split, in evaluation mode."""
+        self._template.eval()
+        scores = []
+        for run in range(self._size):
+            values = {name: value[run] for name, value in self._values().items()}
+            forward = partial(call, self._template, values)
+            scores.append(evaluate(forward, self._objective, split))
+        self._template.train()
+        return scores
+
+    def network(self, run: int) -> nn.Module:
+        """Return a copy of one run's network as it is now."""
+        network = copy.deepcopy(self._template)
+        for path, p in self._p.items():
+            network.get_submodule(path).p = p[run]
+        values = self._values()
+        with torch.no_grad():
+            for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
+                tensor.copy_(values[name][run])
+        return network
+
+    def keep(self, runs: Sequence[int]) -> None:
+        """Go on with these runs only, and free the memory of the others."""
+        self._size = len(runs)
+        if not runs:
+            return
+        chosen = list(runs)
+        self._weights = {name: weight[chosen] for name, weight in self._weights.items()}
+        self._buffers = {name: buffer[chosen] for name, buffer in self._buffers.items()}
+        self._optimizer = self._optimizer.keep(list(self._weights.values()), runs)
+        self._p = {path: [p[run] for run in runs] for path, p in self._p.items()}
+        self._streams.keep(runs)
+        x, y = self._program.example
+        self._program = self._record(Split(x[chosen], y[chosen]))
+
+    def _parameters(self) -> Tensors:
+        """The weights as the forward expects them."""
+        return {
+            name: weight.mT if name in self._across else weight
+            for name, weight in self._weights.items()
+        }
+
+    def _values(self) -> Tensors:
+        return {**self._parameters(), **self._buffers}
+
+    def _record(self, batch: Split) -> Program:
+        for path, p in self._p.items():
+            self._template.get_submodule(path).p = PerRun(p)
+        return record(
+            self._template, self._objective, self._parameters(), self._buffers, batch.x, batch.y
+        )
+
+    def _check(self, last: nn.Module, example: Split) -> None:
+        """Make sure that evaluation and the program compute what the last run's network does."""
+        network, run = copy.deepcopy(last), self._size - 1
+        score = self.evaluate(example)[run][0]
+        alone = evaluate(network.eval(), self._objective, example)[0]
+        if not _close([torch.tensor(score)], [torch.tensor(alone)]):
+            raise NotStackable("an evaluation of the stack differs from the network's own")
+        network.train()
+        batch = _repeat(example, self._size)
+        masks = Streams(range(self._size), batch.x.device).draw(self._program.sites)
+        buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
+        losses, gradients = self._program(self._parameters(), buffers, batch.x, batch.y, masks)
+        with DropoutForms(Masks([mask[run] for mask in masks])):
+            loss = self._objective.loss(network(example.x), example.y)
+        loss.backward()
+        state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+        theirs = {n: state[n].grad for n in self._weights if state[n].grad is not None}
+        same = theirs.keys() == gradients.keys() and _close(
+            [gradients[name][run] for name in theirs], list(theirs.values())
+        )
+        same &= _close([losses[run]], [loss])
+        same &= all(_close([buffer[run]], [state[name]]) for name, buffer in buffers.items())
+        if not same:
+            raise NotStackable("a step of the recorded program differs from the network's own")
+
+
+def _close(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
+    """Equal but for rounding: to half the digits of float32, in the norm of all together.
+
+    Some are nothing but rounding, such as the gradient of a bias before batch norm.
+    """
+    if not ours:
+        return True
+    a, b = (torch.cat([t.detach().double().flatten() for t in each]) for each in (ours, theirs))
+    if not b.isfinite().all():
+        return bool((a.isfinite() == b.isfinite()).all())
+    tolerance = torch.finfo(torch.float32).eps ** 0.5
+    return bool((a - b).norm() <= tolerance * (b.norm() + tolerance))
+
+
+def _compare(networks: Sequence[nn.Module]) -> None:
+    """Refuse networks that differ in more than weights, buffers and the p of dropout."""
+    first, *others = (_plan(network) for network in networks)
+    for other in others:
+        for name in first | other:  # in this order, the telling differences first
+            if first.get(name) != other.get(name):
+                raise NotStackable(f"the networks differ from run to run (in {name})")
+
+
+def _plan(network: nn.Module) -> dict[str, str]:
+    """What the forward of a network depends on, as far as it can be seen."""
+    weights = {
+        name: f"{tuple(p.shape)} {p.dtype} {p.requires_grad}"
+        for name, p in [*network.named_parameters(), *network.named_buffers()]
+    }
+    kinds = {
+        f"the class of {path or 'the network'}": str(type(m)) for path, m in network.named_modules()
+    }
+    varied = {f"{path}.p".removeprefix(".") for path in _dropouts(network)}
+    plain = {
+        name: re.sub(r" at 0x[0-9a-f]+", "", value)  # where an object lies
+        for name, value in attributes(network).items()
+        if name not in varied
+    }
+    return kinds | weights | plain
+
+
+def _dropouts(network: nn.Module) -> list[str]:
+    """The paths of the dropout modules."""
+    return [
+        path
+        for path, module in network.named_modules()
+        if isinstance(module, nn.modules.dropout._DropoutNd)
+    ]
+
+
+def _dropout_p(networks: Sequence[nn.Module]) -> dict[str, list[float]]:
+    """The dropouts whose p differs between the runs."""
+    p = {
+        path: [network.get_submodule(path).p for network in networks]
+        for path in _dropouts(networks[0])
+    }
+    return {path: values for path, values in p.items() if len(set(values)) > 1}
+
+
+def _linear_weights(network: nn.Module) -> set[str]:
+    """Names of the weights that are stored transposed, for `forms/linear.py`."""
+    return {
+        f"{path}.weight".removeprefix(".")
+        for path, module in network.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+
+
+def _stack(networks: Sequence[Tensors]) -> Tensors:
+    """Put the runs' tensors behind each other."""
+    return {
+        name: torch.stack([tensors[name].detach() for tensors in networks]) for name in networks[0]
+    }
+
+
+def _pick(tensors: Tensors, names: set[str]) -> Tensors:
+    return {name: tensor for name, tensor in tensors.items() if name in names}
+
+
+def _repeat(example: Split, runs: int) -> Split:
+    """Give every run the same batch."""
+    x, y = (t.expand(runs, *t.shape).contiguous() for t in (example.x, example.y))
+    return Split(x, y)

@@ -34,6 +34,8 @@ def compare(
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
     device: str | torch.device = "cpu",
+    workers: int | None = None,
+    stack: int | None = None,
     progress: bool | None = None,
 ) -> Study:
     """Train variants of a network over many seeds, and say which is best.
@@ -68,6 +70,9 @@ def compare(
         out: folder for the report, the tables and every finished run; None keeps all in memory.
         resume: go on with the study that `out` holds, skipping finished runs.
         device: where to train.
+        workers: processes to train in; None for one per core where that pays.
+        stack: runs that train as one program; 1 trains each alone; None takes whichever a few timed
+            steps show to be faster. `study.plan` tells what was done and why.
         progress: show it; None shows it where standard error is a terminal.
 
     Returns:
@@ -85,5 +90,5 @@ def compare(
     """
     recipe = Recipe(optimizer, lr, momentum, nesterov, weight_decay)
     settings = Settings(epochs, batch_size, recipe, loss, evaluate_every, target, margin)
-    plan = Plan.of(model, data, variants, seeds, settings, device)
+    plan = Plan.of(model, data, variants, seeds, settings, device, workers, stack)
     return plan.run(out, resume, progress)

@@ -1,8 +1,7 @@
 """A study that has been checked and can run."""
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,22 +11,19 @@ from torch import nn
 
 from normwise.data import Data, Split, load
 from normwise.errors import Problems
-from normwise.evidence import distributions
-from normwise.stack import Alone, Budget, Objective, train
+from normwise.stack import Budget, Objective
 from normwise.study.factories import Workshop, make, resolve_factory
 from normwise.study.fingerprint import fingerprint
 from normwise.study.networks import mlp
-from normwise.study.progress import Progress, showing
+from normwise.study.progress import showing
 from normwise.study.record import Record
 from normwise.study.results import Results
-from normwise.study.settings import Settings, read_seeds
+from normwise.study.schedule import RunName, Schedule
+from normwise.study.settings import Settings, not_counting, read_seeds
 from normwise.study.store import Store
 from normwise.study.study import Study, machine
+from normwise.study.training import THREADS, Advance, Training
 from normwise.study.variants import Factory, Variant, Variants, parse_variants
-
-_PROBE = 512  # samples of the validation split on which hidden layers are looked into
-_MOMENTS = 5  # at which they are, evenly from the first step to the last
-_THREADS = 1  # a step of a small network is too short to be worth sharing out
 
 
 @dataclass(frozen=True)
@@ -40,6 +36,8 @@ class Plan:
         variants: the baseline first.
         seeds: of every variant; the first seed's hidden layers are looked into.
         settings: of all runs.
+        workers: processes to use, or None to decide.
+        stack: runs in a stack, 1 for none, or None to decide.
     """
 
     workshop: Workshop
@@ -47,6 +45,8 @@ class Plan:
     variants: list[Variant]
     seeds: list[int]
     settings: Settings
+    workers: int | None
+    stack: int | None
 
     @classmethod
     def of(
@@ -57,6 +57,8 @@ class Plan:
         seeds: int | Iterable[int],
         settings: Settings,
         device: str | torch.device,
+        workers: int | None,
+        stack: int | None,
     ) -> "Plan":
         """Check all that was asked for.
 
@@ -75,6 +77,8 @@ class Plan:
         read, wrong = read_seeds(seeds)
         problems.add(*wrong)
         problems.add(*settings.problems(None if loaded is None else loaded.task))
+        for name, value in (("workers", workers), ("stack", stack)):
+            problems.add(*([] if value is None else not_counting(name, value)))
         problems.raise_if_any()
         assert loaded is not None  # otherwise there was a problem
         factory = factory or mlp(loaded)
@@ -82,7 +86,7 @@ class Plan:
         workshop = Workshop(factory, loaded, Objective(loaded.task, settings.loss))
         workshop.check(parsed, read[0], settings.batch_size)
         name = model if isinstance(model, str) else getattr(factory, "__name__", repr(factory))
-        return cls(workshop, name, parsed, read, settings)
+        return cls(workshop, name, parsed, read, settings, workers, stack)
 
     @property
     def budget(self) -> Budget:
@@ -101,25 +105,35 @@ class Plan:
             UsageError: the folder holds something else, or cannot be written.
             KeyboardInterrupt: what is finished has been saved, with its tables and report.
         """
-        if out is None:
-            return self._study(self._train(set(), progress))
-        store = Store(Path(out))
-        self._open(store, resume)
-        records = store.records()
+        store = None if out is None else Store(Path(out))
+        marks = {} if store is None else self._claim(store, resume)
+        records = {} if store is None else store.records()
+        earlier = None if store is None else store.schedule()
+        todo = [(v.name, seed) for seed in self.seeds for v in self.variants]
+        todo = [run for run in todo if run not in records]
+        training = self._training()
+        schedule = training.schedule(todo, earlier)
+        whole = schedule if earlier is None else earlier.extended(schedule)
+        if store is not None:
+            store.begin({**marks, "schedule": whole.to_plain()})
         try:
-            for record in self._train(set(records), progress):
-                store.save(record)
-                records[record.variant, record.seed] = record
+            self._train(training, schedule, records, store, progress)
         finally:
             # Also on Ctrl-C: what is finished can be looked at.
-            study = self._study(records.values(), store.folder)
-            if study.results.records:
+            study = self._study(records.values(), whole, store)
+            if store is not None and study.results.records:
                 study.save(store.folder)
         return study
 
-    def _open(self, store: Store, resume: bool) -> None:
-        """Claim the folder for this study."""
-        seed, example = self.seeds[0], self.workshop.example.x
+    def _training(self) -> Training:
+        variants = {variant.name: variant for variant in self.variants}
+        return Training(
+            *(self.workshop, self.settings, variants, self.seeds[0], self.workers, self.stack)
+        )
+
+    def _claim(self, store: Store, resume: bool) -> dict[str, Any]:
+        """Make sure that the folder is for this study, and return what it is known by."""
+        example = self.workshop.example.x
         identity = {
             "data": self.workshop.data.fingerprint(),
             "network": fingerprint(self.workshop.build(_UNCHANGED, 0), example),
@@ -127,44 +141,40 @@ class Plan:
             "evaluate_every": self.budget.evaluate_every,
             "device": str(example.device),
             "torch": torch.__version__,
-            "threads": _THREADS,
+            "threads": THREADS,
         }
         marks = {v.name: fingerprint(self.workshop.build(v, 0), example) for v in self.variants}
         store.check(identity, resume)
         store.check_variants(marks)
-        asked = {"seeds": self.seeds, "snapshots_of_seed": seed, **self._facts()}
-        store.begin({"identity": identity, "variants": marks, "asked": asked})
+        asked = {"seeds": self.seeds, **self._facts()}
+        return {"identity": identity, "variants": marks, "asked": asked}
 
-    def _train(self, done: set[tuple[str, int]], progress: bool | None) -> Iterator[Record]:
-        """Yield finished runs, seed by seed, so that an interrupted study has whole pairs."""
-        todo = [
-            (variant, seed)
-            for seed in self.seeds
-            for variant in self.variants
-            if (variant.name, seed) not in done
-        ]
-        with _threads(_THREADS), showing(progress, len(todo), self.budget.steps) as shown:
-            for variant, seed in todo:
-                yield self._run(variant, seed, shown)
+    def _train(
+        self,
+        training: Training,
+        schedule: Schedule,
+        records: dict[RunName, Record],
+        store: Store | None,
+        progress: bool | None,
+    ) -> None:
+        """Do the schedule's jobs; a finished run is in `records`, and on disk, at once."""
+        runs = sum(len(job.runs) for job in schedule.jobs)
+        with showing(progress, runs, self.budget.steps) as shown:
 
-    def _run(self, variant: Variant, seed: int, shown: Progress) -> Record:
-        shown.started(variant.name, seed)
-        data, budget, snapshots = self.workshop.data, self.budget, {}
-        moments = _moments(budget) if seed == self.seeds[0] else set()
-        recipe = variant.tune(self.settings.recipe)
-        stack = Alone(self.workshop.build(variant, seed), recipe, self.workshop.objective)
+            def receive(message: Advance | Record) -> None:
+                if isinstance(message, Advance):
+                    shown.advanced(message.doing, message.steps)
+                    return
+                run = message.variant, message.seed
+                if run not in records:  # it was done again with the stack that it belongs to
+                    if store is not None:
+                        store.save(message)
+                    records[run] = message
+                shown.finished(message)
 
-        def observe(step: int, run: int, network: nn.Module) -> None:  # noqa: ARG001
-            shown.stepped(step)
-            if step in moments:
-                snapshots[step] = distributions(network, data.val.x[:_PROBE])
+            training.run(schedule, receive)
 
-        [outcome] = train(stack, [seed], data, budget, observe)
-        record = Record(variant.name, seed, outcome, snapshots)
-        shown.finished(record)
-        return record
-
-    def _study(self, records: Iterable[Record], folder: Path | None = None) -> Study:
+    def _study(self, records: Iterable[Record], schedule: Schedule, store: Store | None) -> Study:
         by_run = {(record.variant, record.seed): record for record in records}
         names = [variant.name for variant in self.variants]
         wanted = [(name, seed) for name in names for seed in self.seeds]
@@ -179,7 +189,8 @@ class Plan:
             budget=budget.steps,
             steps_per_epoch=len(data.train) // budget.batch_size,
         )
-        return Study(results, self._facts(), folder)
+        facts = {**self._facts(), "training": f"{schedule}, on {data.train.x.device}"}
+        return Study(results, facts, schedule.frame(), None if store is None else store.folder)
 
     def _facts(self) -> dict[str, str]:
         data, budget, settings = self.workshop.data, self.budget, self.settings
@@ -196,7 +207,6 @@ class Plan:
             "epochs": f"{settings.epochs} ({budget.steps} steps of {budget.batch_size} samples)",
             "optimizer": _described(settings),
             "evaluated": f"every {budget.evaluate_every} steps, on the validation split",
-            "training": f"on {data.train.x.device}, {_THREADS} thread, one run after another",
             **machine(),
         }
 
@@ -214,13 +224,6 @@ def _described(settings: Settings) -> str:
     return ", ".join(told)
 
 
-def _moments(budget: Budget) -> set[int]:
-    """The evaluations at which hidden layers are looked into."""
-    steps = [step for step in range(budget.steps + 1) if budget.is_evaluation(step)]
-    places = range(_MOMENTS)
-    return {steps[round(place * (len(steps) - 1) / (_MOMENTS - 1))] for place in places}
-
-
 def _in_dtype_of(network: nn.Module, data: Data) -> Data:
     """Cast floating-point samples to the dtype of the network's weights."""
     dtypes = [p.dtype for p in network.parameters() if p.is_floating_point()]
@@ -232,13 +235,3 @@ def _in_dtype_of(network: nn.Module, data: Data) -> Data:
         return Split(split.x.to(dtypes[0]), y)
 
     return replace(data, train=cast(data.train), val=cast(data.val), test=cast(data.test))
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

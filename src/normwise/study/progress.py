@@ -17,12 +17,8 @@ if TYPE_CHECKING:
 class Progress(Protocol):
     """Told by a study how far it is."""
 
-    def started(self, variant: str, seed: int) -> None:
-        """A run begins."""
-        ...
-
-    def stepped(self, step: int) -> None:
-        """The current run has taken this many steps."""
+    def advanced(self, doing: str, steps: int) -> None:
+        """Some runs have taken this many more steps, all together."""
         ...
 
     def finished(self, record: Record) -> None:
@@ -33,10 +29,7 @@ class Progress(Protocol):
 class Quiet:
     """Shows nothing."""
 
-    def started(self, variant: str, seed: int) -> None:
-        """Show nothing."""
-
-    def stepped(self, step: int) -> None:
+    def advanced(self, doing: str, steps: int) -> None:
         """Show nothing."""
 
     def finished(self, record: Record) -> None:
@@ -47,31 +40,28 @@ class Bar:
     """One line on the terminal's error stream."""
 
     def __init__(self, bar: rich.progress.Progress, runs: int, steps: int) -> None:
-        self._bar, self._runs, self._steps = bar, runs, steps
-        self._task = bar.add_task("", total=runs * steps, place="", current="", leader="")
+        self._bar, self._runs = bar, runs
+        self._task = bar.add_task(
+            "", total=runs * steps, place=f"0/{runs} runs", current="", leader=""
+        )
         self._done = 0
         self._scores: dict[str, list[float]] = {}
 
-    def started(self, variant: str, seed: int) -> None:
-        """Name the run."""
-        place = f"run {self._done + 1}/{self._runs}"
-        self._bar.update(self._task, place=place, current=f"{variant}, seed {seed}")
-
-    def stepped(self, step: int) -> None:
-        """Move on."""
-        self._bar.update(self._task, completed=self._done * self._steps + step)
+    def advanced(self, doing: str, steps: int) -> None:
+        """Name what is at work, and move on."""
+        self._bar.update(self._task, advance=steps, current=doing)
 
     def finished(self, record: Record) -> None:
         """Count the run and its result, and name the leader."""
         self._done += 1
-        self.stepped(0)  # also where the run diverged, and so took fewer steps
+        self._bar.update(self._task, place=f"{self._done}/{self._runs} runs")
         score = record.outcome.evaluations[-1].val_metric
         kept = score if math.isfinite(score) else -math.inf
         self._scores.setdefault(record.variant, []).append(kept)
         means = {name: sum(scores) / len(scores) for name, scores in self._scores.items()}
         leader = max(means, key=lambda name: means[name])
         if math.isfinite(means[leader]):
-            self._bar.update(self._task, leader=f"best: {leader} {means[leader]:.3f}")
+            self._bar.update(self._task, leader=f"best {means[leader]:.3f}: {leader}")
 
 
 @contextmanager

@@ -42,9 +42,9 @@ class Settings:
         """Return all that cannot be meant; `task` is None while it is not known."""
         problems = Problems()
         for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
-            problems.add(*_not_counting(name, value))
+            problems.add(*not_counting(name, value))
         if self.evaluate_every is not None:
-            problems.add(*_not_counting("evaluate_every", self.evaluate_every))
+            problems.add(*not_counting("evaluate_every", self.evaluate_every))
         problems.add(*_recipe_problems(self.recipe))
         if isinstance(self.loss, str) and self.loss not in LOSSES:
             problems.add(
@@ -106,10 +106,11 @@ def read_seeds(seeds: int | Iterable[int]) -> tuple[list[int], list[str]]:
 
 def _is_seed(value: Any) -> bool:
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    return whole and 0 <= value < 2**63
+    return whole and 0 <= int(value) < 2**63
 
 
-def _not_counting(name: str, value: Any) -> list[str]:
+def not_counting(name: str, value: Any) -> list[str]:
+    """Return what is wrong with a number that must be whole and positive."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return []
     return [f"{name}={value!r}: a whole number, 1 or more, is needed"]

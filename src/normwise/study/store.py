@@ -9,6 +9,7 @@ from urllib.parse import quote
 from normwise.errors import UsageError
 from normwise.files import write_text
 from normwise.study.record import Record
+from normwise.study.schedule import Schedule
 
 _MANIFEST = "study.json"
 _LONGEST_NAME = 150  # file systems take 255 bytes, and a temporary file has some more
@@ -36,7 +37,7 @@ class Store:
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise UsageError(f"out={self.folder} is a file: name a folder for the study")
-        if not self.folder.exists() or not any(self.folder.iterdir()):
+        if not self.folder.exists() or not any(map(_counts, self.folder.iterdir())):
             return
         manifest = self._manifest()
         if manifest is None:
@@ -76,6 +77,13 @@ class Store:
         manifest = {**manifest, "variants": {**known, **manifest["variants"]}}
         write_text(self.folder / _MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
+    def schedule(self) -> Schedule | None:
+        """Return how the runs here have been trained, or None where nothing is known."""
+        try:
+            return Schedule.from_plain((self._manifest() or {})["schedule"])
+        except (KeyError, TypeError, ValueError):
+            return None
+
     def save(self, record: Record) -> None:
         """Put a finished run on disk."""
         write_text(self._path(record.variant, record.seed), record.to_json())
@@ -103,3 +111,8 @@ class Store:
         except (OSError, ValueError):
             return None
         return manifest if isinstance(manifest, dict) else None
+
+
+def _counts(path: Path) -> bool:
+    """Tell files from what a killed process, or the desktop, leaves behind."""
+    return not path.name.startswith(".")

@@ -37,6 +37,7 @@ class Study:
     Attributes:
         results: the finished runs, and how they are read.
         facts: how they were made (data, network, optimizer, versions, ...), by name.
+        plan: how the runs were trained: a row per set of variants, with `runs`, `how` and `reason`.
         folder: where the study is on disk, or None.
 
     Example:
@@ -52,6 +53,7 @@ class Study:
 
     results: Results
     facts: Mapping[str, str]
+    plan: pd.DataFrame
     folder: Path | None = None
 
     def frame(self) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Variants: named changes to a network or its training."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -27,6 +27,11 @@ class Variant:
     name: str
     words: tuple[Word, ...] = ()
     factory: Factory | None = None
+
+    @property
+    def architecture(self) -> Hashable:
+        """Equal for variants whose networks differ in weights and dropout's p at most."""
+        return self.factory, frozenset(word.architecture for word in self.words) - {None}
 
     def edit(self, network: nn.Module, example: Tensor, seed: int) -> nn.Module:
         """Apply the words that change the network."""

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -41,6 +41,11 @@ class Word:
 
     slot: ClassVar[str]
     order: ClassVar[int] = 0
+
+    @property
+    def architecture(self) -> Hashable:
+        """What the word makes of the network's architecture; None where nothing."""
+        return self
 
     def edit(self, network: nn.Module, example: Tensor, seed: int) -> nn.Module:  # noqa: ARG002
         """Change the network of the run with this seed."""
@@ -89,6 +94,11 @@ class Dropout(Word):
     slot = "dropout"
     order = 3
 
+    @property
+    def architecture(self) -> Hashable:
+        """Runs with any p can be stacked."""
+        return self.slot
+
     def edit(self, network: nn.Module, example: Tensor, seed: int) -> nn.Module:  # noqa: ARG002
         """Insert dropout after every hidden activation."""
         return insert_dropout(network, self.p, example)
@@ -101,6 +111,11 @@ class InputDropout(Word):
     p: float
     slot = "input dropout"
     order = 4
+
+    @property
+    def architecture(self) -> Hashable:
+        """Runs with any p can be stacked."""
+        return self.slot
 
     def edit(self, network: nn.Module, example: Tensor, seed: int) -> nn.Module:  # noqa: ARG002
         """Insert dropout before the first layers."""
@@ -116,6 +131,11 @@ class Init(Word):
     slot = "init"
     order = 5
 
+    @property
+    def architecture(self) -> Hashable:
+        """The network's stays as it is."""
+        return None
+
     def edit(self, network: nn.Module, example: Tensor, seed: int) -> nn.Module:  # noqa: ARG002
         """Draw new initial weights."""
         generator = torch.Generator().manual_seed(derive(seed, "init"))
@@ -130,6 +150,11 @@ class LearningRate(Word):
     relative: bool
     slot = "learning rate"
 
+    @property
+    def architecture(self) -> Hashable:
+        """The network's stays as it is."""
+        return None
+
     def tune(self, recipe: Recipe) -> Recipe:
         """Set or multiply the learning rate."""
         return replace(recipe, lr=recipe.lr * self.value if self.relative else self.value)
@@ -141,6 +166,11 @@ class WeightDecay(Word):
 
     value: float
     slot = "weight decay"
+
+    @property
+    def architecture(self) -> Hashable:
+        """The network's stays as it is."""
+        return None
 
     def tune(self, recipe: Recipe) -> Recipe:
         """Set the optimizer's weight decay."""

@@ -4,15 +4,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 @contextmanager
 def undisturbed(network: nn.Module) -> Iterator[None]:
-    """Restore a network's buffers and modes and torch's random state on leaving.
+    """Restore a network and torch's random state on leaving.
 
     A forward pass in training mode moves running statistics and draws dropout masks; inside this
-    context it may do both, and nobody will ever know.
+    context it may do both, and nobody will ever know. Restored are parameters, buffers, modes and
+    whatever else a forward sets on its module. The one lasting change is a lazy module's: its
+    first forward pass makes its parameters.
 
     Args:
         network: the network that is about to be run.
@@ -24,20 +26,47 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
         >>> norm.running_mean.tolist()
         [0.0, 0.0]
     """
-    modes = [(module, module.training) for module in network.modules()]
-    # A lazy module's buffers have no value yet; its first forward materialises them for good.
-    buffers = [
-        (buffer, buffer.detach().clone())
-        for buffer in network.buffers()
-        if not isinstance(buffer, nn.parameter.UninitializedBuffer)
+    modules = [_Module(module) for module in network.modules()]
+    tensors = [
+        _Tensor(tensor)
+        for tensor in (*network.parameters(), *network.buffers())
+        if not nn.parameter.is_lazy(tensor)
     ]
     devices = sorted({p.device.index for p in network.parameters() if p.device.type == "cuda"})
     with torch.random.fork_rng(devices=devices):
         try:
             yield
         finally:
-            with torch.no_grad():
-                for buffer, before in buffers:
-                    buffer.copy_(before)
-            for module, mode in modes:
-                module.training = mode
+            for state in (*modules, *tensors):
+                state.restore()
+
+
+class _Module:
+    """A module's attributes, its mode and its choice of buffers among them."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module, self._mode = module, module.training
+        self._buffers = dict(module._buffers)
+        self._attributes = dict(vars(module))
+        self._lazy = any(map(nn.parameter.is_lazy, module.parameters(recurse=False)))
+
+    def restore(self) -> None:
+        if self._lazy:
+            self._module.training = self._mode
+            return
+        vars(self._module).clear()
+        vars(self._module).update(self._attributes)
+        self._module._buffers.update(self._buffers)
+
+
+class _Tensor:
+    """A tensor's values."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor, self._data, self._values = tensor, tensor.data, tensor.detach().clone()
+
+    def restore(self) -> None:
+        # Through `data`, which a backward pass to come does not count as a change.
+        if self._tensor.data_ptr() != self._data.data_ptr():
+            self._tensor.data = self._data
+        self._data.copy_(self._values)

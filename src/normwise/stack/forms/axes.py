@@ -15,4 +15,4 @@ def runs_first(tensor: Tensor | None, axis: int | None, runs: int) -> Tensor | N
         return None
     if axis is None:
         return tensor.expand(runs, *tensor.shape)
-    return tensor.movedim(axis, 0)
+    return tensor if axis == 0 else tensor.movedim(axis, 0)

@@ -1,7 +1,7 @@
 """F.batch_norm of many runs, each with its own statistics.
 
-Shapes: R runs, N samples, C channels, * positions. torch.vmap would bring (R, N, C) into the shape
-(N, R * C) and back, which costs more than the norm.
+Shapes: R runs, N samples, C channels, * positions. torch.vmap would bring (R, N, C, *) into the
+shape (N, R * C, *) and back, which costs more than the norm.
 """
 
 from typing import Any
@@ -23,9 +23,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Stand for `F.batch_norm` on (N, C) inputs; others are left to torch.vmap."""
-    if input.ndim != 2 or momentum is None:
-        return NotImplemented
+    """Stand for `F.batch_norm`."""
     tensors = (input, running_mean, running_var, weight, bias)
     return _BatchNorm.apply(*tensors, training, momentum, eps)  # type: ignore[return-value]
 
@@ -39,7 +37,7 @@ class _BatchNorm(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        raise NotImplementedError("a batch norm that no run's tensor enters")
+        pass
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
@@ -50,45 +48,77 @@ class _BatchNorm(torch.autograd.Function):
         tensors = zip(args[:5], in_dims[:5], strict=True)
         x, mean, var, weight, bias = (runs_first(t, axis, info.batch_size) for t, axis in tensors)
         training, momentum, eps = args[5:]
+        assert x is not None
         if training or mean is None or var is None:
-            y = _train(x, mean, var, momentum, eps)  # type: ignore[arg-type]
-        else:
-            y = (x - mean[:, None]) * (var + eps).rsqrt()[:, None]  # type: ignore[operator]
-        if weight is not None:
-            y = y * weight[:, None]
-        return (y if bias is None else y + bias[:, None]), 0
+            y, batch_mean, batch_var = _Normalize.apply(x, weight, bias, eps)  # type: ignore
+            _update(mean, var, batch_mean, batch_var, momentum, x[0, :, 0].numel())
+            return y, 0
+        scale = (var + eps).rsqrt()
+        scale = scale if weight is None else scale * weight
+        y = (x - _along(mean, x)) * _along(scale, x)
+        return (y if bias is None else y + _along(bias, x)), 0
 
 
-def _train(
-    x: Tensor, running_mean: Tensor | None, running_var: Tensor | None, momentum: float, eps: float
-) -> Tensor:
-    y, mean, var = _Normalize.apply(x, eps)  # type: ignore[misc]
+def _update(
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    mean: Tensor,
+    var: Tensor,
+    momentum: float,
+    n: int,
+) -> None:
+    """Move the running statistics; the variance without bias, as torch does."""
     if running_mean is not None and running_var is not None:
-        n = x.shape[1]
-        running_mean.mul_(1 - momentum).add_(mean.squeeze(1), alpha=momentum)
-        running_var.mul_(1 - momentum).add_(var.squeeze(1), alpha=momentum * n / (n - 1))
-    return y
+        running_mean.mul_(1 - momentum).add_(mean, alpha=momentum)
+        running_var.mul_(1 - momentum).add_(var, alpha=momentum * n / (n - 1))
 
 
 class _Normalize(torch.autograd.Function):
-    """(x - mean) / sqrt(var + eps) over the samples of (R, N, C); also returns mean and var.
+    """(x - mean) / sqrt(var + eps) * weight + bias over samples and positions of (R, N, C, *).
 
-    The backward is the closed form of Ioffe & Szegedy 2015, section 3.
+    Also returns mean and var, (R, C). The backward is the closed form of Ioffe & Szegedy 2015,
+    section 3.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-        mean = x.mean(1, keepdim=True)
-        centred = x - mean
-        var = centred.square().mean(1, keepdim=True)
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        over = [1, *range(3, x.ndim)]
+        mean = x.mean(over, keepdim=True)
+        normal = x - mean
+        var = normal.square().mean(over, keepdim=True)
         scale = (var + eps).rsqrt()
-        y = centred * scale
-        ctx.save_for_backward(y, scale)
+        normal *= scale
+        y = normal
+        if weight is not None:
+            scale = scale * _along(weight, x)
+            y = normal * _along(weight, x) if bias is None else _affine(normal, weight, bias)
+        ctx.save_for_backward(normal, scale)
         ctx.mark_non_differentiable(mean, var)
-        return y, mean, var
+        return y, mean.flatten(1), var.flatten(1)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        g, (y, scale) = grads[0], ctx.saved_tensors
-        along = (g * y).mean(1, keepdim=True)
-        return (g - g.mean(1, keepdim=True) - y * along) * scale, None
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        g, (normal, scale) = grads[0], ctx.saved_tensors
+        over = [1, *range(3, g.ndim)]
+        n = g[0, :, 0].numel()
+        dweight = (g * normal).sum(over, keepdim=True)
+        dbias = g.sum(over, keepdim=True)
+        dx = torch.addcmul(g - dbias / n, normal, dweight, value=-1 / n).mul_(scale)
+        _, has_weight, has_bias, _ = ctx.needs_input_grad
+        return (
+            dx,
+            dweight.flatten(1) if has_weight else None,
+            dbias.flatten(1) if has_bias else None,
+            None,
+        )
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return torch.addcmul(_along(bias, x), x, _along(weight, x))
+
+
+def _along(channels: Tensor, x: Tensor) -> Tensor:
+    """Bring (R, C) into a shape that broadcasts along the channels of (R, N, C, *)."""
+    return channels.view(len(channels), 1, -1, *(1,) * (x.ndim - 3))

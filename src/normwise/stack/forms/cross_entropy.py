@@ -4,6 +4,7 @@ Shapes: R runs, N samples, C classes. torch's log_softmax over a short last axis
 long as over a first one, where it works on whole vectors of samples.
 """
 
+import inspect
 from typing import Any
 
 import torch
@@ -13,11 +14,18 @@ from torch import Tensor
 from normwise.stack.forms.axes import runs_first
 
 
-def cross_entropy(input: Tensor, target: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """Stand for `F.cross_entropy` of (N, C) logits and labels, with no further options."""
-    if args or kwargs or input.ndim != 2 or target.ndim != 1:
+def cross_entropy(input: Tensor, target: Tensor, **options: Any) -> Tensor:
+    """Stand for `F.cross_entropy` of (N, C) logits and labels, with its default options."""
+    if options != _DEFAULTS or input.ndim != 2 or target.ndim != 1:
         return NotImplemented
     return _CrossEntropy.apply(input, target)  # type: ignore[return-value]
+
+
+_DEFAULTS = {
+    name: parameter.default
+    for name, parameter in inspect.signature(F.cross_entropy).parameters.items()
+    if parameter.default is not parameter.empty
+}
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -29,7 +37,7 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        raise NotImplementedError("a loss that no run's tensor enters")
+        pass
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
@@ -57,6 +65,6 @@ class _Stacked(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         [g], (log_p, target) = grads, ctx.saved_tensors
         weight = (g / target.shape[1])[:, None].expand_as(target)
-        dlogits = log_p.exp() * weight
+        dlogits = log_p.exp().mul_(weight)
         dlogits.scatter_add_(0, target[None], -weight[None])
         return dlogits.permute(1, 2, 0).contiguous(), None

@@ -1,6 +1,6 @@
 """Dropout of many runs: every run's masks come from its own stream, as if it trained alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 DROPOUTS = frozenset({F.dropout, F.dropout1d, F.dropout2d, F.dropout3d})
+_BATCH_AXES = {F.dropout1d: 3, F.dropout3d: 5}  # with fewer, they take the input for one sample
 
 
 class PerRun(float):
@@ -60,28 +61,29 @@ class Masks:
 
     def dropout(
         self,
+        kind: Callable[..., Tensor],
         input: Tensor,
         p: float = 0.5,
         training: bool = True,
         inplace: bool = False,
-        *,
-        is_feature: bool,
     ) -> Tensor:
-        """Stand for `F.dropout`, or for `F.dropout2d` and its kin, which drop whole channels."""
+        """Stand for a function in `DROPOUTS`, which is `kind`."""
         if not training:
             return input
         if self._masks is None:
-            self.sites.append(self._site(input, p, is_feature))
+            self.sites.append(_site(kind, input, p))
             return input
         mask = next(self._masks)
         return input.mul_(mask) if inplace else input * mask
 
-    def _site(self, input: Tensor, p: float, is_feature: bool) -> Site:
-        if is_feature:
-            like = input.new_empty((*input.shape[:2], *(1,) * (input.ndim - 2)))
-        else:
-            like = torch.empty_like(input)
-        return Site(tuple(like.shape), like.stride(), p, input.dtype)
+
+def _site(kind: Callable[..., Tensor], input: Tensor, p: float) -> Site:
+    if kind is F.dropout:
+        like = torch.empty_like(input)
+    else:  # whole channels
+        leading = 2 if input.ndim == _BATCH_AXES.get(kind, input.ndim) else 1
+        like = input.new_empty((*input.shape[:leading], *(1,) * (input.ndim - leading)))
+    return Site(tuple(like.shape), like.stride(), p, input.dtype)
 
 
 class Streams:
@@ -106,8 +108,8 @@ class Streams:
         masks = memory.as_strided((runs, *site.shape), (span, *site.stride))
         for run, (mask, generator) in enumerate(zip(masks, self._generators, strict=True)):
             p = site.p_of(run)
-            if p == 0:  # torch draws nothing then
-                mask.fill_(1)
+            if p in (0, 1):  # torch draws nothing then
+                mask.fill_(1 - p)
             else:
                 mask.bernoulli_(1 - p, generator=generator).div_(1 - p)
         return masks

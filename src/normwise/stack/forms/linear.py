@@ -1,4 +1,4 @@
-"""F.linear of many runs: batched matrix products, or one wide product over a shared input.
+"""F.linear of many runs: batched matrix products.
 
 Shapes: R runs, M samples (all leading axes), I inputs, O outputs.
 """
@@ -42,28 +42,22 @@ class _Linear(torch.autograd.Function):
         info: Any, in_dims: tuple[int | None, ...], x: Tensor, weight: Tensor, bias: Tensor | None
     ) -> tuple[Tensor, int]:
         runs = info.batch_size
-        if in_dims[0] is None and in_dims[1] is not None:
-            return _wide(x, weight.movedim(in_dims[1], 0), runs_first(bias, in_dims[2], runs)), 0
         x, weight, bias = (
             runs_first(tensor, axis, runs)
             for tensor, axis in zip((x, weight, bias), in_dims, strict=True)
         )  # type: ignore[assignment]
-        rows = x.flatten(1, -2) if x.ndim > 2 else x[:, None]
+        if x.ndim == 3:
+            return _Batched.apply(x, weight, bias), 0  # type: ignore[return-value]
+        rows = x.flatten(1, -2) if x.ndim > 3 else x[:, None]
         out = _Batched.apply(rows, weight, bias)
         return out.view(*x.shape[:-1], weight.shape[1]), 0  # type: ignore[union-attr]
-
-
-def _wide(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """One product for all runs: x (*, I) times weights (R, O, I) gives (R, *, O)."""
-    out = F.linear(x, weight.flatten(0, 1), None if bias is None else bias.flatten())
-    return out.unflatten(-1, weight.shape[:2]).movedim(-2, 0)
 
 
 class _Batched(torch.autograd.Function):
     """x (R, M, I) times weight (R, O, I) gives (R, M, O).
 
-    torch's own backward would give the weight's gradient transposed in memory, and the optimizer
-    would read it across the grain.
+    Weights are stored as (R, I, O) (see `stacked.py`), with which both the product and, here, the
+    gradient run along the grain of memory; torch's own backward would give it across.
     """
 
     @staticmethod
@@ -80,6 +74,6 @@ class _Batched(torch.autograd.Function):
         needs_x, needs_weight, needs_bias = ctx.needs_input_grad
         return (
             torch.bmm(g, weight) if needs_x else None,
-            torch.bmm(g.mT, x) if needs_weight else None,
+            torch.bmm(x.mT, g).mT if needs_weight else None,
             g.sum(1) if needs_bias and ctx.has_bias else None,
         )

@@ -1,0 +1,204 @@
+"""Decides how the runs of a study are trained: how many in a stack, in how many processes."""
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from normwise.data import Data, Split
+from normwise.stack.alone import Alone
+from normwise.stack.executor import Processes
+from normwise.stack.loop import Budget, Stack
+from normwise.stack.objective import Objective
+from normwise.stack.optimizers import Recipe
+from normwise.stack.recording import NotStackable
+from normwise.stack.stacked import Stacked
+
+_WORTH_A_TRIAL = 3.0  # seconds that a group must take in the plain loop
+_WORTH_A_WORKER = 2.0  # seconds that all runs must take, for a second process to pay
+_LARGEST = 64  # runs in a stack; past this the caches overflow and nothing is gained
+_SMALLER = (16, 4)  # sizes to try where a large stack is slower than the loop
+_GAIN = 0.95  # a stack is used where it takes at most this share of the loop's time
+_MEMORY_SHARE = 0.5  # of what is free, for all workers together
+_TRIAL_STEPS = (3, 5, 40)  # steps of a trial: to warm up, at least, at most
+_TRIAL_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, before it is trained.
+
+    Attributes:
+        build: makes its network, with its initial weights.
+        recipe: its optimizer.
+        seed: fixes its batches and dropout masks.
+        architecture: equal for runs whose networks may be stacked.
+    """
+
+    build: Callable[[], nn.Module]
+    recipe: Recipe
+    seed: int
+    architecture: Any
+
+
+@dataclass(frozen=True)
+class Share:
+    """Runs that are trained together.
+
+    Attributes:
+        runs: their positions among all runs.
+        stacked: as one program, or each alone in the plain loop, one after another.
+        reason: why so, with the measured times.
+    """
+
+    runs: tuple[int, ...]
+    stacked: bool
+    reason: str
+
+    def plain(self) -> dict[str, Any]:
+        """Return the share as plain values."""
+        return asdict(self)
+
+
+class Planner:
+    """Plans the runs of one study.
+
+    Args:
+        data: on the device where they train.
+        objective: of all runs.
+        budget: of all runs.
+        workers: processes to use, or None to decide.
+        stack: runs in a stack, 1 for the plain loop, or None to decide.
+    """
+
+    def __init__(
+        self,
+        data: Data,
+        objective: Objective,
+        budget: Budget,
+        workers: int | None = None,
+        stack: int | None = None,
+    ) -> None:
+        self._data, self._objective, self._budget = data, objective, budget
+        self._asked_workers, self._asked_stack = workers, stack
+        self._example = Split(data.train.x[: budget.batch_size], data.train.y[: budget.batch_size])
+
+    def plan(self, runs: Sequence[Run]) -> tuple[int, list[Share]]:
+        """Return the number of workers and the shares, the largest first.
+
+        Runs of one architecture and optimizer form a group. Small groups take the plain loop. For
+        the others a few steps of the loop and of a stack are timed, and the faster is taken.
+        """
+        groups = _groups(runs)
+        if not groups:
+            return 1, []
+        loop_ms = [self._time(self.alone(runs[group[0]])) * 1e3 for group in groups]
+        seconds = [
+            ms * 1e-3 * self._budget.steps * len(group)
+            for ms, group in zip(loop_ms, groups, strict=True)
+        ]
+        workers = self._workers(sum(seconds), len(runs))
+        shares: list[Share] = []
+        whole = len(groups) - len(groups) % workers
+        for position, (group, ms, took) in enumerate(zip(groups, loop_ms, seconds, strict=True)):
+            # Whole groups make larger stacks; the last few are divided, to keep all workers busy.
+            parts = 1 if position < whole else workers
+            shares += self._shares(runs, group, parts, ms, took)
+        return workers, sorted(shares, key=lambda share: -len(share.runs))
+
+    def alone(self, run: Run) -> Alone:
+        """Return a run on its own."""
+        return Alone(run.build(), run.recipe, self._objective)
+
+    def stacked(self, runs: Sequence[Run]) -> Stacked:
+        """Return runs as one stack.
+
+        Raises:
+            NotStackable: they cannot be.
+        """
+        networks = [run.build() for run in runs]
+        recipes = [run.recipe for run in runs]
+        seeds = [run.seed for run in runs]
+        return Stacked(networks, recipes, self._objective, seeds, self._example)
+
+    def _workers(self, seconds: float, runs: int) -> int:
+        if self._asked_workers is not None:
+            return self._asked_workers
+        on_cpu = self._data.train.x.device.type == "cpu"
+        if not on_cpu or seconds < _WORTH_A_WORKER or not Processes.available():
+            return 1
+        return min(len(os.sched_getaffinity(0)), runs)
+
+    def _shares(
+        self, runs: Sequence[Run], group: list[int], parts: int, loop_ms: float, seconds: float
+    ) -> list[Share]:
+        """Divide a group into `parts` stacks or more, or into loops of one run each."""
+        if len(group) == 1 or self._asked_stack == 1:
+            return _loops(group, "one run" if len(group) == 1 else "asked for")
+        if self._asked_stack is None and seconds < _WORTH_A_TRIAL:
+            return _loops(group, f"the plain loop needs only {seconds:.1f} s for all runs")
+        size = self._asked_stack or min(-(-len(group) // parts), _LARGEST)
+        try:
+            size, reason = self._try([runs[run] for run in group], size, loop_ms)
+        except NotStackable as error:
+            return _loops(group, str(error))
+        if size == 1:
+            return _loops(group, reason)
+        count = max(-(-len(group) // size), parts if self._asked_stack is None else 1)
+        return [Share(tuple(group[part::count]), True, reason) for part in range(count)]
+
+    def _try(self, runs: Sequence[Run], size: int, loop_ms: float) -> tuple[int, str]:
+        """Return the size of stack to use, 1 where the loop is faster, and why."""
+        told = []
+        for candidate in dict.fromkeys([size, *(s for s in _SMALLER if s < size)]):
+            stack = self.stacked(runs[:candidate])
+            fits = int(_free_memory() * _MEMORY_SHARE / (stack.memory / candidate))
+            if self._asked_stack is not None:
+                return max(1, min(candidate, fits)), "asked for"
+            ms = self._time(stack) * 1e3 / candidate
+            told.append(f"{ms:.3f} ms in a stack of {candidate}")
+            if ms <= _GAIN * loop_ms:
+                return max(1, min(candidate, fits)), _told(told, loop_ms)
+        return 1, _told(told, loop_ms)
+
+    def _time(self, stack: Stack) -> float:
+        """Seconds of a step, the median of a few."""
+        x = self._example.x.expand(stack.size, *self._example.x.shape).contiguous()
+        y = self._example.y.expand(stack.size, *self._example.y.shape).contiguous()
+        warm, least, most = _TRIAL_STEPS
+        times: list[float] = []
+        started = time.perf_counter()
+        with torch.random.fork_rng():
+            while len(times) < warm + most:
+                before = time.perf_counter()
+                stack.step(x, y).sum().item()  # waits for the device
+                times.append(time.perf_counter() - before)
+                if len(times) >= warm + least and time.perf_counter() - started > _TRIAL_SECONDS:
+                    break
+        return statistics.median(times[warm:])
+
+
+def _groups(runs: Sequence[Run]) -> list[list[int]]:
+    """Positions of the runs by architecture and optimizer, equal recipes together."""
+    groups: dict[Any, list[int]] = {}
+    for position, run in enumerate(runs):
+        groups.setdefault((run.architecture, run.recipe.optimizer), []).append(position)
+    order = {recipe: rank for rank, recipe in enumerate(dict.fromkeys(r.recipe for r in runs))}
+    return [sorted(group, key=lambda run: order[runs[run].recipe]) for group in groups.values()]
+
+
+def _loops(group: Sequence[int], reason: str) -> list[Share]:
+    return [Share((run,), False, reason) for run in group]
+
+
+def _told(stacks: Sequence[str], loop_ms: float) -> str:
+    return f"a step of a run takes {', '.join(stacks)}, {loop_ms:.3f} ms in the plain loop"
+
+
+def _free_memory() -> int:
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,154 @@
+"""Training the runs of a study: plan them, hand them to processes, pass on what comes back."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from normwise.errors import UsageError
+from normwise.evidence import Distribution, distributions
+from normwise.references import explain
+from normwise.stack import Budget, Executor, InProcess, Planner, Processes, Run, train
+from normwise.study.factories import Workshop
+from normwise.study.record import Record
+from normwise.study.schedule import Job, RunName, Schedule
+from normwise.study.settings import Settings
+from normwise.study.variants import Variant
+
+THREADS = 1  # of a process: several processes use the cores better than several threads do
+
+_PROBE = 512  # samples of the validation split on which hidden layers are looked into
+_MOMENTS = 5  # at which they are, evenly from the first step to the last
+
+
+@dataclass(frozen=True)
+class Advance:
+    """Tells that a job has come further.
+
+    Attributes:
+        doing: what it trains, for the reader.
+        steps: optimizer steps since it last told, of all its runs together.
+    """
+
+    doing: str
+    steps: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """Trains runs of a study.
+
+    Attributes:
+        workshop: builds the networks.
+        settings: of all runs.
+        variants: by name.
+        looked_into: the seed whose hidden layers are looked into.
+        workers: processes to use, or None to decide.
+        stack: runs in a stack, 1 for none, or None to decide.
+    """
+
+    workshop: Workshop
+    settings: Settings
+    variants: dict[str, Variant]
+    looked_into: int
+    workers: int | None
+    stack: int | None
+    budget: Budget = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "budget", self.settings.budget(self.workshop.data))
+
+    def schedule(self, todo: Sequence[RunName], earlier: Schedule | None) -> Schedule:
+        """Decide how runs are trained; those that were scheduled before, as then.
+
+        Args:
+            todo: the runs that have not been trained.
+            earlier: the schedule of a study that is resumed.
+        """
+        jobs, new = ([], list(todo)) if earlier is None else earlier.for_runs(todo)
+        with one_thread():
+            workers, shares = self._planner().plan([self._run(name) for name in new])
+        planned = (
+            Job(tuple(new[run] for run in share.runs), share.stacked, share.reason)
+            for share in shares
+        )
+        if earlier is not None and self.workers is None:
+            workers = max(workers, earlier.workers)
+        return Schedule(workers, (*jobs, *planned))
+
+    def run(self, schedule: Schedule, receive: Callable[[Advance | Record], None]) -> None:
+        """Do all jobs.
+
+        Args:
+            schedule: the jobs.
+            receive: called in this process with every `Advance` and every finished `Record`.
+        """
+        executor: Executor = InProcess() if schedule.workers == 1 else Processes(schedule.workers)
+        with one_thread():
+            executor.run(schedule.jobs, self._do, receive)
+
+    def _do(self, job: Job, send: Callable[[Advance | Record], None]) -> None:
+        try:
+            self._train(job, send)
+        except Exception as error:
+            raise UsageError(
+                f"{_doing(job.runs)} failed in training: {explain(error)}. Finished runs are kept"
+            ) from error
+
+    def _train(self, job: Job, send: Callable[[Advance | Record], None]) -> None:
+        planner, data = self._planner(), self.workshop.data
+        runs = [self._run(name) for name in job.runs]
+        stack = planner.stacked(runs) if job.stacked else planner.alone(runs[0])
+        doing = _doing(job.runs)
+        snapshots: list[dict[int, list[Distribution]]] = [{} for _ in job.runs]
+        moments = _moments(self.budget)
+        last = [0] * len(runs)
+
+        def observe(step: int, run: int, network: Callable[[], nn.Module]) -> None:
+            send(Advance(doing, step - last[run]))
+            last[run] = step
+            if step in moments and job.runs[run][1] == self.looked_into:
+                snapshots[run][step] = distributions(network(), data.val.x[:_PROBE])
+
+        outcomes = train(stack, [run.seed for run in runs], data, self.budget, observe)
+        for name, outcome, seen, steps in zip(job.runs, outcomes, snapshots, last, strict=True):
+            send(Advance(doing, self.budget.steps - steps))  # a diverged run leaves some out
+            send(Record(*name, outcome, seen))
+
+    def _planner(self) -> Planner:
+        workshop = self.workshop
+        return Planner(workshop.data, workshop.objective, self.budget, self.workers, self.stack)
+
+    def _run(self, name: RunName) -> Run:
+        variant, seed = self.variants[name[0]], name[1]
+        return Run(
+            build=lambda: self.workshop.build(variant, seed),
+            recipe=variant.tune(self.settings.recipe),
+            seed=seed,
+            architecture=variant.architecture,
+        )
+
+
+def _doing(runs: Sequence[RunName]) -> str:
+    if len(runs) == 1:
+        return f"{runs[0][0]}, seed {runs[0][1]}"
+    return f"{', '.join(dict.fromkeys(name for name, _ in runs))}: {len(runs)} runs"
+
+
+def _moments(budget: Budget) -> set[int]:
+    """The evaluations at which hidden layers are looked into."""
+    steps = [step for step in range(budget.steps + 1) if budget.is_evaluation(step)]
+    return {steps[round(k * (len(steps) - 1) / (_MOMENTS - 1))] for k in range(_MOMENTS)}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with `THREADS` threads inside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,140 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from normwise.data import Data
+from normwise.stack import Budget, Recipe
+from normwise.study.settings import Settings, read_seeds
+
+GOOD = Settings(5, 64, Recipe(), None, None, None, None)
+
+
+def test_the_defaults_of_compare_are_fine():
+    assert GOOD.problems("classes") == GOOD.problems("regression") == GOOD.problems(None) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"epochs": 0}, "epochs=0: a whole number, 1 or more, is needed"),
+        ({"epochs": 2.5}, "epochs=2.5: a whole number"),
+        ({"batch_size": True}, "batch_size=True: a whole number"),
+        ({"batch_size": "64"}, "batch_size='64': a whole number"),
+        ({"evaluate_every": -3}, "evaluate_every=-3: a whole number"),
+        ({"loss": "mse"}, "unknown loss 'mse'"),
+        ({"loss": "hubr_loss"}, "did you mean 'huber_loss'?"),
+        ({"loss": 3}, "loss=3: give a function of output and target, or its name"),
+        ({"target": 1.2}, "target=1.2: no run can reach it, since accuracy lies in (0, 1]"),
+        ({"target": 0.0}, "target=0.0: no run"),
+        ({"target": float("nan")}, "target=nan: no run"),
+        ({"target": "0.9"}, "target='0.9': no run"),
+        ({"margin": 0}, "margin=0: the difference that does not matter is positive"),
+        ({"margin": float("inf")}, "margin=inf"),
+        ({"recipe": Recipe("SGD")}, "unknown optimizer 'SGD' (did you mean 'sgd'?)"),
+        ({"recipe": Recipe("lion")}, "use one of sgd, adam, adamw"),
+        ({"recipe": Recipe("sgd", 0.0)}, "lr=0.0: a learning rate is a positive number"),
+        ({"recipe": Recipe("sgd", "0.1")}, "lr='0.1': a learning rate is a positive number"),
+        ({"recipe": Recipe("sgd", float("nan"))}, "lr=nan"),
+        ({"recipe": Recipe("sgd", 0.1, 1.0)}, "momentum=1.0: it is a number in [0, 1)"),
+        ({"recipe": Recipe("sgd", 0.1, None)}, "momentum=None: it is a number in [0, 1)"),
+        ({"recipe": Recipe("sgd", 0.1, 0.0, True)}, "nesterov needs momentum"),
+        ({"recipe": Recipe("adam", 0.1, 0.9)}, "momentum is a setting of sgd, and optimizer=adam"),
+        ({"recipe": Recipe("adamw", 0.1, 0.0, True)}, "momentum is a setting of sgd"),
+        ({"recipe": Recipe("sgd", 0.1, weight_decay=-1e-4)}, "weight_decay=-0.0001"),
+    ],
+)
+def test_one_mistake_is_one_problem(changes: dict, told: str):
+    [problem] = replace(GOOD, **changes).problems("classes")
+    assert told in problem
+
+
+def test_all_mistakes_come_at_once():
+    settings = Settings(0, 0, Recipe("sdg", -1.0, 2.0, False, -1.0), "mse", 0, 2.0, -1.0)
+    assert len(settings.problems("classes")) == 10
+
+
+def test_a_regression_has_targets_up_to_1_and_below_0():
+    assert replace(GOOD, target=-0.5).problems("regression") == []
+    assert "R² is at most 1" in replace(GOOD, target=1.01).problems("regression")[0]
+
+
+def test_a_batch_is_at_most_the_training_split(data: Callable[..., Data]):
+    loaded = data("classes")
+    train = len(loaded.train)
+    assert replace(GOOD, batch_size=10**6, evaluate_every=1).budget(loaded) == Budget(5, train, 1)
+    assert replace(GOOD, batch_size=10, evaluate_every=10**6).budget(loaded) == Budget(
+        5 * (train // 10), 10, 5 * (train // 10)
+    )
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 7, 20, 100, 1000])
+@pytest.mark.parametrize("batch_size", [1, 7, 32, 76])
+def test_evaluations_are_8_to_50_and_cheap(epochs: int, batch_size: int, data):
+    loaded = data("classes")
+    budget = replace(GOOD, epochs=epochs, batch_size=batch_size).budget(loaded)
+    evaluations = sum(budget.is_evaluation(step) for step in range(1, budget.steps + 1))
+    assert min(budget.steps, 5) <= evaluations <= 50
+    if evaluations > 8:  # more are made only where they cost little
+        evaluated = evaluations * len(loaded.val)
+        assert evaluated <= 0.2 * budget.steps * budget.batch_size + 2 * len(loaded.val)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "meant"),
+    [
+        (3, [0, 1, 2]),
+        ([4, 2], [4, 2]),
+        (range(5, 7), [5, 6]),
+        ((s for s in (1, 0)), [1, 0]),
+        (np.arange(3), [0, 1, 2]),
+        (np.int64(2), [0, 1]),
+        ([2**63 - 1], [2**63 - 1]),
+    ],
+)
+def test_seeds_are_counted_or_listed(seeds, meant: list[int]):
+    read, wrong = read_seeds(seeds)
+    assert read == meant
+    assert all(type(seed) is int for seed in read)
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("seeds", "told"),
+    [
+        (0, "seeds=0: a study needs at least one seed"),
+        (-2, "seeds=-2: a study needs at least one seed"),
+        ([], "seeds is empty"),
+        (True, "seeds=True: give a number of seeds"),
+        (2.0, "seeds=2.0: give a number of seeds, or a list of them"),
+        ("3", "seeds='3': give a number of seeds"),
+        (None, "seeds=None"),
+        ([0, 1.5], "seeds holds 1.5: a seed is a whole number"),
+        ([0, -1], "seeds holds -1"),
+        ([2**63], "from 0 to 2**63 - 1"),
+        ([1, 2, 1], "seeds holds a seed twice"),
+    ],
+)
+def test_what_are_no_seeds(seeds, told: str):
+    read, [problem] = read_seeds(seeds)
+    assert read == []
+    assert told in problem
+
+
+def test_the_identity_names_what_numbers_depend_on():
+    def huber(output, target):
+        return (output - target).abs().mean()
+
+    identity = replace(GOOD, loss=huber, target=0.5, margin=0.1).identity()
+    assert identity == {
+        "epochs": 5,
+        "batch_size": 64,
+        "optimizer": "sgd",
+        "lr": 0.01,
+        "momentum": 0.0,
+        "nesterov": False,
+        "weight_decay": None,
+        "loss": huber.__qualname__,
+        "evaluate_every": None,
+    }

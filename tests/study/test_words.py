@@ -1,0 +1,178 @@
+import re
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from normwise.edit import ACTIVATIONS, INITS
+from normwise.errors import UsageError
+from normwise.stack import Recipe, derive
+from normwise.study.words import (
+    GRAMMAR,
+    WORDS,
+    Act,
+    Dropout,
+    Init,
+    InputDropout,
+    LearningRate,
+    Norm,
+    WeightDecay,
+    Word,
+    parse_word,
+)
+
+EXAMPLES: dict[str, Word] = {
+    "batch": Norm("batch", None, "before"),
+    "batch:before": Norm("batch", None, "before"),
+    "layer:after": Norm("layer", None, "after"),
+    "instance": Norm("instance", None, "before"),
+    "rms": Norm("rms", None, "before"),
+    "group=4": Norm("group", 4, "before"),
+    "group=2:after": Norm("group", 2, "after"),
+    "dropout=0.2": Dropout(0.2),
+    "dropout=0": Dropout(0.0),
+    "input-dropout=.1": InputDropout(0.1),
+    "lr=5x": LearningRate(5.0, relative=True),
+    "lr=0.05": LearningRate(0.05, relative=False),
+    "lr=1e-3x": LearningRate(1e-3, relative=True),
+    "wd=1e-4": WeightDecay(1e-4),
+    "wd=0": WeightDecay(0.0),
+    "init=he": Init("he", None),
+    "init=xavier": Init("xavier", None),
+    "init=normal=0.01": Init("normal", 0.01),
+    "init=zero": Init("zero", None),
+    "act=tanh": Act("tanh"),
+    "act=leaky_relu": Act("leaky_relu"),
+}
+
+MISTAKES = {
+    "btach": "unknown word 'btach' (did you mean 'batch'?)",
+    "droput=0.2": "did you mean 'dropout'?",
+    "xyzzy": f"unknown word 'xyzzy'. A variant is {GRAMMAR}",
+    "": "a variant, or a part of one, is empty",
+    "batch:behind": "a norm stands :before (the default) or :after",
+    "batch:aftr": "did you mean 'after'?",
+    "batch:": "a norm stands :before (the default) or :after",
+    "dropout=0.2:after": "only a norm can be placed; write dropout=0.2",
+    "dropout": "dropout needs a value: dropout=0.2",
+    "group": "group needs a value: group=4",
+    "batch=3": "batch takes no value; write batch",
+    "group=0": "group=0: G is how many groups",
+    "group=2.5": "G is how many groups",
+    "group=" + "9" * 5000: "G is how many groups",
+    "dropout=1": "lies in [0, 1)",
+    "dropout=-0.1": "lies in [0, 1)",
+    "dropout=nan": "'nan' is not a finite number",
+    "input-dropout=2": "lies in [0, 1)",
+    "lr=0": "a learning rate is positive",
+    "lr=-5x": "a learning rate is positive",
+    "lr=x": "'' is not a finite number",
+    "lr=fast": "'fast' is not a finite number",
+    "lr=inf": "not a finite number",
+    "wd=-1": "a weight decay is not negative",
+    "init=hee": "unknown init (did you mean 'he'?)",
+    "init=normal": "write init=normal=STD",
+    "init=normal=0": "write init=normal=STD",
+    "init=normal=q": "'q' is not a finite number",
+    "init=he=2": "only normal has a standard deviation; write init=he",
+    "act=tahn": "unknown activation (did you mean 'tanh'?)",
+    "act=": "unknown activation",
+}
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_a_word_is_read(text: str):
+    assert parse_word(text) == EXAMPLES[text]
+
+
+@pytest.mark.parametrize("text", MISTAKES)
+def test_a_mistake_is_told(text: str):
+    with pytest.raises(UsageError, match=re.escape(MISTAKES[text])) as caught:
+        parse_word(text)
+    assert len(caught.value.problems) == 1
+
+
+def test_every_word_and_value_is_in_the_grammar_and_the_examples():
+    named = re.split(r"[\s,|:=]+", GRAMMAR)
+    assert set(WORDS) <= set(named)
+    assert {*INITS, *ACTIVATIONS} <= set(named)
+    assert {re.split("[:=]", text)[0] for text in EXAMPLES} == set(WORDS)
+
+
+PIECES = st.sampled_from(
+    [*WORDS, *INITS, *ACTIVATIONS, "plain", "=", ":", "+", "x", "0.5", "after"]
+)
+TEXTS = st.text() | st.lists(PIECES | st.text(max_size=2), max_size=6).map("".join)
+
+
+@given(TEXTS)
+def test_parsing_is_total(text: str):
+    problems: tuple[str, ...] = ()
+    word = None
+    try:
+        word = parse_word(text)
+    except UsageError as error:
+        problems = error.problems
+    assert isinstance(word, Word) if not problems else len(problems) == 1
+
+
+@given(st.floats(0, 1, exclude_max=True), st.floats(1e-30, 1e30), st.integers(1, 10**8))
+def test_values_come_back_exactly(share: float, positive: float, groups: int):
+    assert parse_word(f"dropout={share!r}") == Dropout(share)
+    assert parse_word(f"input-dropout={share!r}") == InputDropout(share)
+    assert parse_word(f"lr={positive!r}x") == LearningRate(positive, relative=True)
+    assert parse_word(f"lr={positive!r}") == LearningRate(positive, relative=False)
+    assert parse_word(f"wd={positive!r}") == WeightDecay(positive)
+    assert parse_word(f"init=normal={positive!r}") == Init("normal", positive)
+    assert parse_word(f"group={groups}") == Norm("group", groups, "before")
+
+
+def test_words_tune_the_training_they_name_and_nothing_else():
+    recipe = Recipe("adam", 0.02)
+    assert parse_word("lr=5x").tune(recipe) == Recipe("adam", 0.1)
+    assert parse_word("lr=0.5").tune(recipe) == Recipe("adam", 0.5)
+    assert parse_word("wd=0.3").tune(recipe) == Recipe("adam", 0.02, weight_decay=0.3)
+    assert parse_word("batch").tune(recipe) == recipe
+
+
+def edited(text: str, seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(7)
+    network = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+    return parse_word(text).edit(network, torch.randn(4, 6), seed)
+
+
+def test_words_edit_the_network():
+    x = torch.randn(5, 6)
+    assert any(isinstance(m, nn.BatchNorm1d) for m in edited("batch").modules())
+    [norm] = [m for m in edited("group=4").modules() if isinstance(m, nn.GroupNorm)]
+    assert norm.num_groups == 4
+    [dropout] = [m for m in edited("dropout=0.25").modules() if isinstance(m, nn.Dropout)]
+    assert dropout.p == 0.25
+    torch.manual_seed(7)
+    first, last = nn.Linear(6, 8), nn.Linear(8, 3)
+    torch.testing.assert_close(edited("act=tanh")(x), last(torch.tanh(first(x))))
+    torch.testing.assert_close(edited("lr=5x")(x), last(torch.relu(first(x))))
+    assert not edited("init=zero")(x).any()
+
+
+def test_placement_decides_what_the_norm_sees():
+    x = torch.randn(5, 6)
+    torch.manual_seed(7)
+    first, last = nn.Linear(6, 8), nn.Linear(8, 3)
+    norm = nn.LayerNorm(8)
+    before, after = edited("layer")(x), edited("layer:after")(x)
+    torch.testing.assert_close(before, last(torch.relu(norm(first(x)))))
+    torch.testing.assert_close(after, last(norm(torch.relu(first(x)))))
+
+
+def test_init_depends_on_the_seed_and_not_on_torchs_state():
+    drawn = {}
+    for seed in (0, 1):
+        torch.manual_seed(1000 + seed)
+        drawn[seed] = edited("init=normal=0.5", seed)[0].weight
+    assert torch.equal(drawn[0], edited("init=normal=0.5", 0)[0].weight)
+    assert not torch.equal(drawn[0], drawn[1])
+    generator = torch.Generator().manual_seed(derive(1, "init"))
+    torch.testing.assert_close(drawn[1], 0.5 * torch.randn(8, 6, generator=generator))
