@@ -53,6 +53,8 @@ def test_every_option_arrives(normwise):
         "--target": "0.75",
         "--margin": "0.0625",
         "--device": "cpu",
+        "--workers": "1",
+        "--stack": "1",
         "--out": "here",
     }
     arguments = [text for pair in options.items() for text in pair]
@@ -77,6 +79,7 @@ def test_every_option_arrives(normwise):
     assert {name: identity[name] for name in wanted} == wanted
     told = json.loads(ended.out)
     assert told["target"] == 0.75
+    assert told["facts"]["training"].startswith("2 runs alone, in one process")
     assert told["folder"] == "here"
 
 

@@ -27,8 +27,7 @@ def test_seeding_fixes_all_three_and_restores_them():
 def test_an_exception_restores_them_too():
     before = states()
     with pytest.raises(KeyError), seeded(1):
-        torch.rand(1), np.random.rand(), random.random()
-        raise KeyError
+        raise KeyError([torch.rand(1), np.random.rand(), random.random()])
     assert states() == before
 
 

@@ -42,9 +42,9 @@ def main() -> None:
     """Run the command line; a mistake of the user's ends in a message and exit code 2.
 
     Example:
-        >>> import sys
-        >>> sys.argv = ["normwise", "--version"]
-        >>> main()
+        >>> from unittest.mock import patch
+        >>> with patch("sys.argv", ["normwise", "--version"]):
+        ...     main()
         Traceback (most recent call last):
         SystemExit: 0
     """

@@ -52,7 +52,8 @@ class Program:
         self, parameters: Tensors, buffers: Tensors, x: Tensor, y: Tensor, masks: Sequence[Tensor]
     ) -> tuple[Tensor, Tensors]:
         """Return losses (runs,) and gradients by name."""
-        losses, *gradients = self.graph(*parameters.values(), *buffers.values(), x, y, *masks)
+        with torch.inference_mode():  # nothing here is for autograd, whose bookkeeping takes time
+            losses, *gradients = self.graph(*parameters.values(), *buffers.values(), x, y, *masks)
         return losses, dict(zip(self.trained, gradients, strict=True))
 
 
