@@ -6,7 +6,9 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 DATA ?= digits
-DEMO_OPTIONS ?= --epochs 20
+EPOCHS_digits := 20
+EPOCHS_mnist := 3
+DEMO_OPTIONS ?= --lr 0.05 --epochs $(or $(EPOCHS_$(DATA)),10)
 TEST_OPTIONS ?= --numprocesses auto --maxprocesses 8
 
 VENV := .venv

@@ -134,7 +134,7 @@ def agree(
     data: Data,
     runs: Sequence[int] | None = None,
     objective: Objective | None = None,
-    budget: Budget = Budget(steps=50, batch_size=16, evaluate_every=10),  # noqa: B008
+    budget: Budget = Budget(steps=50, batch_size=16, evaluate_every=25),  # noqa: B008
 ) -> None:
     """Train a stack, and some of its runs alone; fail where more than rounding is between them.
 

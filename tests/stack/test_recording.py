@@ -40,6 +40,22 @@ class Opaque(torch.autograd.Function):
         return 2 * grads[0]
 
 
+class NoRule(torch.autograd.Function):
+    """Twice its input, fit for torch.func but for vmap."""
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return 2 * x
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return 2 * grads[0]
+
+
 def counting(self: Any, x: Tensor) -> Tensor:
     self.calls += 1
     return self.layer(x) * (1 + 1e-9 * self.calls)
@@ -73,8 +89,8 @@ def without_gradient() -> nn.Module:
 
 
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "data": (lambda: Call(by_the_data), "data-dependent control flow"),
-    "item": (lambda: Call(lambda s, x: s.layer(x) * x.max().item()), "item"),
+    "data": (lambda: Call(by_the_data), "decides by the data$"),
+    "item": (lambda: Call(lambda s, x: s.layer(x) * x.max().item()), "takes a number out"),
     "random": (lambda: Call(lambda s, x: s.layer(x + torch.rand(6))), "random numbers of its own"),
     "noise": (lambda: Call(lambda s, x: s.layer(x + torch.randn_like(x))), "random numbers"),
     "evaluation noise": (
@@ -105,12 +121,16 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: Call(lambda s, x: F.dropout(s.layer(x), 0.2)),
         "draws random numbers in evaluation",
     ),
-    "function": (lambda: Call(lambda s, x: Opaque.apply(s.layer(x))), "vmap"),
+    "function": (lambda: Call(lambda s, x: Opaque.apply(s.layer(x))), "autograd.Function that"),
+    "half a function": (
+        lambda: Call(lambda s, x: NoRule.apply(s.layer(x))),
+        "autograd.Function that has no rule for torch.vmap$",
+    ),
     "cumulative average": (
         lambda: nn.Sequential(nn.Linear(6, 3), nn.BatchNorm1d(3, momentum=None)),
-        "item",
+        "takes a number out of a tensor",
     ),
-    "no gradient": (without_gradient, ""),
+    "no gradient": (without_gradient, "no weights to train"),
     "error": (lambda: Call(lambda s, x: s.layer(x[:, :5])), "cannot be multiplied"),
 }
 

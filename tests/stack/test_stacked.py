@@ -345,11 +345,12 @@ LAYERS: Zoo = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # nn.Bilinear under torch.vmap
 @pytest.mark.parametrize("name", LAYERS)
 def test_run_in_a_stack_is_the_run_alone(name: str, tools: Any):
     factory, shape = LAYERS[name]
     data = tools.make_data(shape, tokens=7 if name.startswith("tied") else 0)
-    tools.agree(lambda seed: tools.built(factory, seed), [MOMENTUM] * 8, data, runs=(0, 5))
+    tools.agree(lambda seed: tools.built(factory, seed), [MOMENTUM] * 8, data, runs=(5,))
 
 
 RECIPES = {
@@ -443,7 +444,6 @@ IN_FLOAT32 = (
     "batch-norm",
     "batch-norm-image",
     "transformer",
-    "gru",
     "dropout",
 )
 
@@ -513,7 +513,7 @@ def any_recipes(draw: st.DrawFn) -> list[Recipe]:
     return draw(st.lists(recipe, min_size=1, max_size=5))
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(words=st.lists(WORD, max_size=5), image=st.booleans(), recipes=any_recipes(), draw=st.data())
 def test_random_networks_and_settings(
     words: list[str], image: bool, recipes: list[Recipe], draw: st.DataObject, tools: Any

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import normwise as nw
@@ -346,3 +347,22 @@ def test_killed_at_random_moments_and_resumed_is_never_interrupted(
             kills += 1
         assert status == 0
         assert tables(folder) == uninterrupted
+
+
+def test_a_variant_that_trains_otherwise_is_another_variant(study):
+    study({"fast": "lr=5x"})
+    with pytest.raises(UsageError, match="'fast'"):
+        study({"fast": "lr=50x"}, resume=True)
+
+
+def test_another_loss_of_the_same_name_is_another_study(study):
+    study(loss=lambda output, y: F.cross_entropy(output, y))
+    with pytest.raises(UsageError, match="another study"):
+        study(loss=lambda output, y: 2 * F.cross_entropy(output, y), resume=True)
+
+
+def test_interrupted_studies_have_whole_pairs(study, tmp_path: Path):
+    study()
+    schedule = json.loads((tmp_path / "out" / "study.json").read_text())["schedule"]
+    seeds = [job["runs"][0][1] for job in schedule["jobs"]]
+    assert seeds == [0, 0, 1, 1, 2, 2]

@@ -19,6 +19,13 @@ class Alone:
         network: trained in place.
         recipe: its optimizer.
         objective: its loss and metric.
+
+    Example:
+        >>> stack = Alone(nn.Linear(2, 1), Recipe(lr=0.1), Objective("regression"))
+        >>> x, y = torch.rand(1, 8, 2), torch.rand(1, 8)
+        >>> losses = [stack.step(x, y).item() for _ in range(20)]
+        >>> losses[0] > losses[-1]
+        True
     """
 
     def __init__(self, network: nn.Module, recipe: Recipe, objective: Objective) -> None:

@@ -1,5 +1,7 @@
 """Run a network's forward with other tensors in the place of its own."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 Tensors = dict[str, Tensor]
@@ -25,7 +27,7 @@ def call(network: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
     names = {
         tensor: name for name, tensor in [*network.named_parameters(), *network.named_buffers()]
     }
-    places = [
+    places: list[tuple[dict[str, Any], str, Tensor]] = [
         (held, key, own)
         for module in network.modules()
         for held in (module._parameters, module._buffers)
@@ -34,11 +36,11 @@ def call(network: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
     ]
     try:
         for held, key, own in places:
-            held[key] = tensors[names[own]]  # type: ignore[assignment]
+            held[key] = tensors[names[own]]
         output = network(x)
         for held, key, own in places:
             if held[key] is not tensors[names[own]]:
-                tensors[names[own]].copy_(held[key])  # type: ignore[arg-type]
+                tensors[names[own]].copy_(held[key])
         return output
     finally:
         for held, key, own in places:

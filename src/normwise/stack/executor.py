@@ -25,7 +25,17 @@ Work = Callable[[Job, Receive[Message]], None]
 
 
 class Executor(Protocol):
-    """Does the work of all jobs."""
+    """Does the work of all jobs.
+
+    Example:
+        >>> def train(job, send):
+        ...     send(job * job)
+        >>> executor: Executor = InProcess()
+        >>> executor.run([1, 2, 3], train, print)
+        1
+        4
+        9
+    """
 
     def run(self, jobs: Sequence[Job], work: Work[Job, Message], receive: Receive[Message]) -> None:
         """Do the work of every job, and call `receive` here with everything that it sends."""
@@ -33,7 +43,14 @@ class Executor(Protocol):
 
 
 class InProcess:
-    """One job after another, here."""
+    """One job after another, here.
+
+    Example:
+        >>> found = []
+        >>> InProcess().run(["a", "b"], lambda job, send: send(job.upper()), found.append)
+        >>> found
+        ['A', 'B']
+    """
 
     def run(self, jobs: Sequence[Job], work: Work[Job, Message], receive: Receive[Message]) -> None:
         """Do the work of every job, and call `receive` with everything that it sends."""
@@ -48,6 +65,13 @@ class Processes:
 
     Args:
         workers: how many processes.
+
+    Example:
+        >>> found = []
+        >>> if Processes.available():
+        ...     Processes(2).run([1, 2, 3], lambda job, send: send(job * job), found.append)
+        >>> sorted(found)
+        [1, 4, 9]
     """
 
     def __init__(self, workers: int) -> None:

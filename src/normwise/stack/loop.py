@@ -24,6 +24,11 @@ class Budget:
         batch_size: samples in a step.
         evaluate_every: steps between evaluations; there is one before the first step and one
             after the last, too.
+
+    Example:
+        >>> budget = Budget(steps=10, batch_size=64, evaluate_every=4)
+        >>> [step for step in range(11) if budget.is_evaluation(step)]
+        [0, 4, 8, 10]
     """
 
     steps: int
@@ -45,6 +50,10 @@ class Evaluation:
             step 0.
         val_loss: mean loss on the validation split, in evaluation mode.
         val_metric: accuracy or R² there.
+
+    Example:
+        >>> Evaluation(step=100, train_loss=0.3, val_loss=0.4, val_metric=0.9).val_metric
+        0.9
     """
 
     step: int
@@ -64,6 +73,10 @@ class Outcome:
         test_loss: of the final network, measured once; NaN for a diverged run.
         test_metric: accuracy or R² there.
         seconds: of training and evaluation; a stack shares its time out evenly.
+
+    Example:
+        >>> Outcome().status, Outcome().evaluations
+        ('done', [])
     """
 
     status: str = "done"
@@ -75,7 +88,14 @@ class Outcome:
 
 
 class Stack(Protocol):
-    """Runs of one architecture that train together."""
+    """Runs of one architecture that train together.
+
+    Example:
+        >>> from normwise.stack import Alone, Objective, Recipe
+        >>> stack: Stack = Alone(nn.Linear(2, 1), Recipe(), Objective("regression"))
+        >>> stack.size
+        1
+    """
 
     @property
     def size(self) -> int:
@@ -124,6 +144,15 @@ def train(
 
     Returns:
         One outcome per run.
+
+    Example:
+        >>> from normwise.data import load
+        >>> from normwise.stack import Alone, Objective, Recipe
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        >>> stack = Alone(network, Recipe(lr=0.1), Objective("classes"))
+        >>> [outcome] = train(stack, [0], load("digits"), Budget(100, 64, 50))
+        >>> outcome.test_metric > 0.8
+        True
     """
     started = time.perf_counter()
     # Networks draw dropout masks from torch's global stream: in a stack of one it is the run's own.

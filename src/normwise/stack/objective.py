@@ -32,6 +32,7 @@ class Objective:
             output), or the mean squared error.
 
     Example:
+        >>> import torch
         >>> objective = Objective("classes")
         >>> logits, target = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0])
         >>> round(objective.loss(logits, target).item(), 4), objective.metric
@@ -46,13 +47,14 @@ class Objective:
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Return the mean loss of a batch, a scalar."""
         output, target = self._aligned(output, target)
+        single = self.task == "classes" and output.ndim == target.ndim
+        if single:
+            target = target.to(output.dtype)  # the probability of class 1
         if self._loss is not None:
             return self._loss(output, target)
         if self.task == "regression":
             return F.mse_loss(output, target)
-        if output.ndim == target.ndim:
-            return F.binary_cross_entropy_with_logits(output, target.to(output.dtype))
-        return F.cross_entropy(output, target)
+        return (F.binary_cross_entropy_with_logits if single else F.cross_entropy)(output, target)
 
     def tally(self, output: Tensor, target: Tensor) -> Tensor:
         """Return what adds up over batches to the metric: hits, or squared errors per output."""

@@ -58,8 +58,8 @@ class Recipe:
 class StackedOptimizer:
     """Updates stacked weights, each run by its own recipe.
 
-    It is torch's optimizer: neighbouring runs with one recipe are one of its parameter groups, whose
-    parameters are slices of the stacked weights.
+    It is torch's optimizer: neighbouring runs with one recipe are one of its parameter groups,
+    whose parameters are slices of the stacked weights.
 
     Args:
         weights: of all runs, each `(runs, ...)` and contiguous; updated in place.

@@ -4,7 +4,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -38,6 +38,11 @@ class Run:
         recipe: its optimizer.
         seed: fixes its batches and dropout masks.
         architecture: equal for runs whose networks may be stacked.
+
+    Example:
+        >>> run = Run(lambda: nn.Linear(4, 2), Recipe(lr=0.1), seed=0, architecture="linear")
+        >>> run.build()
+        Linear(in_features=4, out_features=2, bias=True)
     """
 
     build: Callable[[], nn.Module]
@@ -54,15 +59,15 @@ class Share:
         runs: their positions among all runs.
         stacked: as one program, or each alone in the plain loop, one after another.
         reason: why so, with the measured times.
+
+    Example:
+        >>> Share((0, 2), True, "asked for").runs
+        (0, 2)
     """
 
     runs: tuple[int, ...]
     stacked: bool
     reason: str
-
-    def plain(self) -> dict[str, Any]:
-        """Return the share as plain values."""
-        return asdict(self)
 
 
 class Planner:
@@ -74,6 +79,16 @@ class Planner:
         budget: of all runs.
         workers: processes to use, or None to decide.
         stack: runs in a stack, 1 for the plain loop, or None to decide.
+
+    Example:
+        >>> from normwise.data import load
+        >>> planner = Planner(load("digits"), Objective("classes"), Budget(10, 32, 5), stack=2)
+        >>> def build():
+        ...     return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        >>> runs = [Run(build, Recipe(), seed, "linear") for seed in range(4)]
+        >>> workers, shares = planner.plan(runs)
+        >>> [share.runs for share in shares]
+        [(0, 2), (1, 3)]
     """
 
     def __init__(
@@ -89,7 +104,7 @@ class Planner:
         self._example = Split(data.train.x[: budget.batch_size], data.train.y[: budget.batch_size])
 
     def plan(self, runs: Sequence[Run]) -> tuple[int, list[Share]]:
-        """Return the number of workers and the shares, the largest first.
+        """Return the number of workers, and the shares: large ones first, then by run.
 
         Runs of one architecture and optimizer form a group. Small groups take the plain loop. For
         the others a few steps of the loop and of a stack are timed, and the faster is taken.
@@ -97,7 +112,7 @@ class Planner:
         groups = _groups(runs)
         if not groups:
             return 1, []
-        loop_ms = [self._time(self.alone(runs[group[0]])) * 1e3 for group in groups]
+        loop_ms = [self._loop_ms(runs[group[0]]) for group in groups]
         seconds = [
             ms * 1e-3 * self._budget.steps * len(group)
             for ms, group in zip(loop_ms, groups, strict=True)
@@ -109,7 +124,7 @@ class Planner:
             # Whole groups make larger stacks; the last few are divided, to keep all workers busy.
             parts = 1 if position < whole else workers
             shares += self._shares(runs, group, parts, ms, took)
-        return workers, sorted(shares, key=lambda share: -len(share.runs))
+        return workers, sorted(shares, key=lambda share: (-len(share.runs), share.runs[0]))
 
     def alone(self, run: Run) -> Alone:
         """Return a run on its own."""
@@ -165,6 +180,12 @@ class Planner:
             if ms <= _GAIN * loop_ms:
                 return max(1, min(candidate, fits)), _told(told, loop_ms)
         return 1, _told(told, loop_ms)
+
+    def _loop_ms(self, run: Run) -> float:
+        """Milliseconds of a step in the plain loop; 0 where nothing depends on it."""
+        if self._asked_workers is not None and self._asked_stack is not None:
+            return 0.0
+        return self._time(self.alone(run)) * 1e3
 
     def _time(self, stack: Stack) -> float:
         """Seconds of a step, the median of a few."""

@@ -25,8 +25,27 @@ from normwise.stack.seeding import seeded
 _TORCH_OWN = {name for name in vars(nn.RNN(1, 1)) if name.startswith("_")}
 
 
-class NotStackable(Exception):
-    """The runs cannot train as one program; the message says why."""
+# What torch says, mostly about torch, and what it means.
+_PLAINLY = {
+    "data-dependent control flow": "decides by the data",
+    "calling .item()": "takes a number out of a tensor, as .item() and float() do",
+    "must override the setup_context": "uses an autograd.Function that has no rule for torch.vmap",
+    "does not have vmap support": "uses an autograd.Function that has no rule for torch.vmap",
+}
+
+
+class NotStackable(Exception):  # noqa: N818  (no mistake of anybody's: the loop takes over)
+    """The runs cannot train as one program; the message says why.
+
+    Example:
+        >>> from normwise.data import Split
+        >>> from normwise.stack import Objective, Recipe, Stacked
+        >>> network = nn.Sequential(nn.Linear(2, 1), nn.AlphaDropout())
+        >>> example = Split(torch.rand(8, 2), torch.rand(8))
+        >>> Stacked([network], [Recipe()], Objective("regression"), [0], example)
+        Traceback (most recent call last):
+        normwise.stack.recording.NotStackable: the forward draws random numbers of its own
+    """
 
 
 @dataclass(frozen=True)
@@ -157,8 +176,11 @@ def attributes(network: nn.Module) -> dict[str, str]:
 
 
 def _reason(error: Exception) -> str:
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return f"its forward cannot be recorded for many runs ({first})"
+    text = str(error).strip() or type(error).__name__
+    for theirs, ours in _PLAINLY.items():
+        if theirs in text:
+            return f"the forward {ours}"
+    return f"the forward cannot be recorded for many runs ({text.splitlines()[0]})"
 
 
 def _simplify(graph: fx.GraphModule) -> None:

@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
@@ -34,6 +34,13 @@ class Stacked:
 
     Raises:
         NotStackable: the networks cannot train as one program, with the reason.
+
+    Example:
+        >>> networks = [nn.Linear(2, 1) for _ in range(3)]
+        >>> example = Split(torch.rand(8, 2), torch.rand(8))
+        >>> stack = Stacked(networks, [Recipe()] * 3, Objective("regression"), [0, 1, 2], example)
+        >>> stack.step(example.x.expand(3, 8, 2), example.y.expand(3, 8)).shape
+        torch.Size([3])
     """
 
     def __init__(
@@ -61,6 +68,8 @@ class Stacked:
             name: weight.mT.contiguous() if name in self._across else weight
             for name, weight in self._weights.items()
         }
+        if not self._weights:
+            raise NotStackable("the network has no weights to train")
         self._optimizer = StackedOptimizer(list(self._weights.values()), recipes)
         self._streams = Streams([derive(seed, "dropout") for seed in seeds], example.x.device)
         with refusing():
@@ -91,20 +100,13 @@ class Stacked:
 
     def evaluate(self, split: Split) -> list[tuple[float, float]]:
         """Return each run's loss and metric on a split, in evaluation mode."""
-        self._template.eval()
-        scores = []
-        for run in range(self._size):
-            values = {name: value[run] for name, value in self._values().items()}
-            forward = partial(call, self._template, values)
-            scores.append(evaluate(forward, self._objective, split))
-        self._template.train()
-        return scores
+        return [self._evaluate(run, split) for run in range(self._size)]
 
     def network(self, run: int) -> nn.Module:
         """Return a copy of one run's network as it is now."""
         network = copy.deepcopy(self._template)
         for path, p in self._p.items():
-            network.get_submodule(path).p = p[run]
+            vars(network.get_submodule(path))["p"] = p[run]
         values = self._values()
         with torch.no_grad():
             for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
@@ -135,9 +137,16 @@ class Stacked:
     def _values(self) -> Tensors:
         return {**self._parameters(), **self._buffers}
 
+    def _evaluate(self, run: int, split: Split) -> tuple[float, float]:
+        values = {name: value[run] for name, value in self._values().items()}
+        forward = partial(call, self._template.eval(), values)
+        scores = evaluate(forward, self._objective, split)
+        self._template.train()
+        return scores
+
     def _record(self, batch: Split) -> Program:
         for path, p in self._p.items():
-            self._template.get_submodule(path).p = PerRun(p)
+            vars(self._template.get_submodule(path))["p"] = PerRun(p)
         return record(
             self._template, self._objective, self._parameters(), self._buffers, batch.x, batch.y
         )
@@ -145,7 +154,7 @@ class Stacked:
     def _check(self, last: nn.Module, example: Split) -> None:
         """Make sure that evaluation and the program compute what the last run's network does."""
         network, run = copy.deepcopy(last), self._size - 1
-        score = self.evaluate(example)[run][0]
+        score = self._evaluate(run, example)[0]
         alone = evaluate(network.eval(), self._objective, example)[0]
         if not _close([torch.tensor(score)], [torch.tensor(alone)]):
             raise NotStackable("an evaluation of the stack differs from the network's own")
@@ -221,7 +230,7 @@ def _dropouts(network: nn.Module) -> list[str]:
 def _dropout_p(networks: Sequence[nn.Module]) -> dict[str, list[float]]:
     """The dropouts whose p differs between the runs."""
     p = {
-        path: [network.get_submodule(path).p for network in networks]
+        path: [vars(network.get_submodule(path))["p"] for network in networks]
         for path in _dropouts(networks[0])
     }
     return {path: values for path, values in p.items() if len(set(values)) > 1}
@@ -243,7 +252,7 @@ def _stack(networks: Sequence[Tensors]) -> Tensors:
     }
 
 
-def _pick(tensors: Tensors, names: set[str]) -> Tensors:
+def _pick(tensors: Mapping[str, Tensor], names: set[str]) -> Tensors:
     return {name: tensor for name, tensor in tensors.items() if name in names}
 
 

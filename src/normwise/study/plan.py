@@ -22,8 +22,9 @@ from normwise.study.schedule import RunName, Schedule
 from normwise.study.settings import Settings, not_counting, read_seeds
 from normwise.study.store import Store
 from normwise.study.study import Study, machine
-from normwise.study.training import THREADS, Advance, Training
+from normwise.study.training import THREADS, Advance, Training, one_thread
 from normwise.study.variants import Factory, Variant, Variants, parse_variants
+from normwise.trace import undisturbed
 
 
 @dataclass(frozen=True)
@@ -133,21 +134,35 @@ class Plan:
 
     def _claim(self, store: Store, resume: bool) -> dict[str, Any]:
         """Make sure that the folder is for this study, and return what it is known by."""
-        example = self.workshop.example.x
-        identity = {
+        with one_thread():
+            identity, marks = self._identity(), {v.name: self._mark(v) for v in self.variants}
+        store.check(identity, resume)
+        store.check_variants(marks)
+        asked = {**self._facts(), "seeds": self.seeds}
+        return {"identity": identity, "variants": marks, "asked": asked}
+
+    def _identity(self) -> dict[str, Any]:
+        """What the numbers of every run depend on."""
+        example = self.workshop.example
+        network = self.workshop.build(_UNCHANGED, 0).eval()
+        mark = fingerprint(network, example.x)
+        with undisturbed(network), torch.no_grad():
+            loss = self.workshop.objective.loss(network(example.x), example.y).item()
+        return {
             "data": self.workshop.data.fingerprint(),
-            "network": fingerprint(self.workshop.build(_UNCHANGED, 0), example),
+            "network": mark,
             **self.settings.identity(),
+            "loss of the untrained network": repr(loss),  # tells apart functions of one name
             "evaluate_every": self.budget.evaluate_every,
-            "device": str(example.device),
+            "device": str(example.x.device),
             "torch": torch.__version__,
             "threads": THREADS,
         }
-        marks = {v.name: fingerprint(self.workshop.build(v, 0), example) for v in self.variants}
-        store.check(identity, resume)
-        store.check_variants(marks)
-        asked = {"seeds": self.seeds, **self._facts()}
-        return {"identity": identity, "variants": marks, "asked": asked}
+
+    def _mark(self, variant: Variant) -> str:
+        """What makes a variant what it is: its network, and how it is trained."""
+        network = fingerprint(self.workshop.build(variant, 0), self.workshop.example.x)
+        return f"{network} {variant.tune(self.settings.recipe)}"
 
     def _train(
         self,

@@ -87,7 +87,7 @@ class Schedule:
         alone = sum(not job.stacked for job in self.jobs)
         told = [_stacks(stacks)] if stacks else []
         told += [f"{alone} run{'s' * (alone > 1)} alone"] if alone else []
-        return f"{' and '.join(told)}, in {_processes(self.workers)}"
+        return f"{' and '.join(told) or 'nothing left to train'}, in {_processes(self.workers)}"
 
 
 def _stacks(sizes: Sequence[int]) -> str:

@@ -68,7 +68,7 @@ class Training:
             earlier: the schedule of a study that is resumed.
         """
         jobs, new = ([], list(todo)) if earlier is None else earlier.for_runs(todo)
-        with one_thread():
+        with one_thread(), _explained("a first step"):
             workers, shares = self._planner().plan([self._run(name) for name in new])
         planned = (
             Job(tuple(new[run] for run in share.runs), share.stacked, share.reason)
@@ -90,12 +90,8 @@ class Training:
             executor.run(schedule.jobs, self._do, receive)
 
     def _do(self, job: Job, send: Callable[[Advance | Record], None]) -> None:
-        try:
+        with _explained(_doing(job.runs)):
             self._train(job, send)
-        except Exception as error:
-            raise UsageError(
-                f"{_doing(job.runs)} failed in training: {explain(error)}. Finished runs are kept"
-            ) from error
 
     def _train(self, job: Job, send: Callable[[Advance | Record], None]) -> None:
         planner, data = self._planner(), self.workshop.data
@@ -135,6 +131,19 @@ def _doing(runs: Sequence[RunName]) -> str:
     if len(runs) == 1:
         return f"{runs[0][0]}, seed {runs[0][1]}"
     return f"{', '.join(dict.fromkeys(name for name, _ in runs))}: {len(runs)} runs"
+
+
+@contextmanager
+def _explained(doing: str) -> Iterator[None]:
+    """Tell a failure of the user's network or loss as one: it was tried before, but only once."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"{doing} failed in training: {explain(error)}. Finished runs are kept"
+        ) from error
 
 
 def _moments(budget: Budget) -> set[int]:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from normwise.stack.forms import DropoutForms, Masks, Streams
 
@@ -33,3 +34,20 @@ def test_attention_with_torchs_own_masks(name: str, draw: Any):
         ours = F.scaled_dot_product_attention(query, key, value, dropout_p=0.4, **options)
     torch.testing.assert_close(ours, expected)
     assert not torch.allclose(ours, whole)
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch.vmap's own way
+@pytest.mark.parametrize("name", CASES)
+def test_attention_of_many_runs(name: str, agree: Any, draw: Any):
+    def function(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(query, key, value, **CASES[name])
+
+    agree(function, draw(3, 2, 3, 5, 4), draw(3, 2, 3, 6, 4), draw(3, 2, 3, 6, 4))
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+def test_grouped_queries_are_torchs(agree: Any, draw: Any):
+    def function(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(query, key, value, enable_gqa=True)
+
+    agree(function, draw(3, 2, 4, 5, 4), draw(3, 2, 2, 6, 4), draw(3, 2, 2, 6, 4))

@@ -19,6 +19,7 @@ OPTIONS: list[dict[str, Any]] = [
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("axes", CONVOLUTIONS)
 def test_convolution(axes: int, options: dict[str, Any], agree: Any, draw: Any):

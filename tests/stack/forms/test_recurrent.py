@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -44,5 +43,3 @@ def test_long_sequences_are_left_to_torch(draw: Any, agree: Any):
     module = nn.LSTM(1, 2).double()
     with pytest.raises(RuntimeError, match="lstm"):
         agree(lambda x: module(x)[0], draw(3, 33, 1, 1))
-    weight = torch.zeros(1)
-    assert weight == 0

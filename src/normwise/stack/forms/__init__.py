@@ -1,4 +1,4 @@
-"""Operations for many runs at once, in place of those that torch.vmap would do slowly or not at all.
+"""Operations of many runs, in place of those that torch.vmap would do slowly or not at all.
 
 Each file gives one torch function a stacked form: an autograd function whose `vmap` receives all
 runs' tensors, runs first. What is not here is left to torch.vmap.

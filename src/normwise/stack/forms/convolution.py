@@ -65,25 +65,14 @@ class _Convolution(torch.autograd.Function):
         raise NotImplementedError("a convolution that no run's tensor enters")
 
     @staticmethod
-    def vmap(
-        info: Any,
-        in_dims: tuple[int | None, ...],
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        *options: Any,
-    ) -> tuple[Tensor, int]:
-        runs = info.batch_size
-        weights, biases = (
-            runs_first(tensor, axis, runs)
-            for tensor, axis in zip((weight, bias), in_dims[1:3], strict=True)
-        )
-        assert weights is not None
-        inputs = runs_first(x, in_dims[0], runs)
-        assert inputs is not None
-        each = (None,) * runs if biases is None else biases
-        outs = [_One.apply(*run, *options) for run in zip(inputs, weights, each, strict=True)]
-        return torch.stack(outs), 0  # type: ignore[arg-type]
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
+        pairs = zip(args[:3], in_dims[:3], strict=True)
+        x, weight, bias = (runs_first(tensor, axis, info.batch_size) for tensor, axis in pairs)
+        assert x is not None
+        assert weight is not None
+        biases = (None,) * info.batch_size if bias is None else bias
+        runs = zip(x, weight, biases, strict=True)
+        return torch.stack([_One.apply(*run, *args[3:]) for run in runs]), 0  # type: ignore
 
 
 class _One(torch.autograd.Function):
@@ -129,12 +118,5 @@ class _One(torch.autograd.Function):
             turned = weight.flip(*range(2, weight.ndim)).transpose(0, 1)
             dx = _Convolution.forward(g, turned, None, stride, around, dilation, 1)
         dbias = g.sum([0, *range(2, g.ndim)]) if ctx.has_bias else None
-        return (
-            dx if needs_x else None,
-            dweight if needs_weight else None,
-            dbias,
-            None,
-            None,
-            None,
-            None,
-        )
+        dweight = dweight if needs_weight else None
+        return (dx if needs_x else None, dweight, dbias, *(None,) * 4)

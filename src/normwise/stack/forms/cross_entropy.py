@@ -44,11 +44,9 @@ class _CrossEntropy(torch.autograd.Function):
         raise NotImplementedError("a loss that no run's tensor enters")
 
     @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[int | None, ...], logits: Tensor, target: Tensor
-    ) -> tuple[Tensor, int]:
-        logits = runs_first(logits, in_dims[0], info.batch_size)  # type: ignore[assignment]
-        target = runs_first(target, in_dims[1], info.batch_size)  # type: ignore[assignment]
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Tensor) -> tuple[Tensor, int]:
+        pairs = zip(args, in_dims, strict=True)
+        logits, target = (runs_first(tensor, axis, info.batch_size) for tensor, axis in pairs)
         return _Stacked.apply(logits, target), 0  # type: ignore[return-value]
 
 

@@ -17,7 +17,7 @@ class PerRun(float):
 
     values: tuple[float, ...]
 
-    def __new__(cls, values: Sequence[float]) -> "PerRun":
+    def __new__(cls, values: Sequence[float]) -> "PerRun":  # noqa: D102
         number = super().__new__(cls, values[0])
         number.values = tuple(values)
         return number

@@ -25,7 +25,7 @@ class _Linear(torch.autograd.Function):
         return F.linear(x, weight, bias)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
         ctx.save_for_backward(*inputs[:2])
         ctx.has_bias = inputs[2] is not None
 
@@ -38,14 +38,11 @@ class _Linear(torch.autograd.Function):
         return g @ weight, dweight, flat.sum(0) if ctx.has_bias else None
 
     @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[int | None, ...], x: Tensor, weight: Tensor, bias: Tensor | None
-    ) -> tuple[Tensor, int]:
-        runs = info.batch_size
-        x, weight, bias = (
-            runs_first(tensor, axis, runs)
-            for tensor, axis in zip((x, weight, bias), in_dims, strict=True)
-        )  # type: ignore[assignment]
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
+        pairs = zip(args, in_dims, strict=True)
+        x, weight, bias = (runs_first(tensor, axis, info.batch_size) for tensor, axis in pairs)
+        assert x is not None
+        assert weight is not None
         if x.ndim == 3:
             return _Batched.apply(x, weight, bias), 0  # type: ignore[return-value]
         rows = x.flatten(1, -2) if x.ndim > 3 else x[:, None]

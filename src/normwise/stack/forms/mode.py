@@ -50,14 +50,12 @@ class DropoutForms(TorchFunctionMode):
         result = self._form(func, args, kwargs)
         return func(*args, **kwargs) if result is NotImplemented else result
 
-    def _form(
-        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def _form(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return what stands for a function's result, or NotImplemented."""
         if func in DROPOUTS:
             return self._masks.dropout(func, *args, **kwargs)
         if func is F.scaled_dot_product_attention:
-            return attention(self._masks, *args, **kwargs)
+            return attention(self._masks, True, *args, **kwargs)
         if func in CELLS and has_dropout(*args):
             return recurrent(func, self._masks, *args)
         return NotImplemented
@@ -66,11 +64,11 @@ class DropoutForms(TorchFunctionMode):
 class StackedForms(DropoutForms):
     """Inside, a forward under torch.vmap uses the stacked forms as well."""
 
-    def _form(
-        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def _form(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func in _FORMS:
             return _FORMS[func](*args, **kwargs)
+        if func is F.scaled_dot_product_attention:
+            return attention(self._masks, False, *args, **kwargs)
         if func in CELLS:
             return recurrent(func, self._masks, *args)
         return super()._form(func, args, kwargs)

@@ -20,7 +20,7 @@ Cell = Callable[[Tensor, Tensor, States], States]
 
 
 def recurrent(kind: Callable[..., Any], masks: Masks, *args: Any) -> tuple[Tensor, ...]:
-    """Stand for a function in `CELLS`, which is `kind`; packed and long sequences are left to torch."""
+    """Stand for `kind`, which is in `CELLS`; packed and long sequences are left to torch."""
     if len(args) != 9 or not isinstance(args[3], bool):
         return NotImplemented
     x, start, weights, has_biases, layers, p, training, bidirectional, batch_first = args
@@ -58,7 +58,7 @@ def _run(
     cell: Cell, x: Tensor, weights: Sequence[Tensor], states: States, *, backwards: bool
 ) -> tuple[Tensor, States]:
     """One layer in one direction: from x (L, N, I) to its outputs (L, N, H) and last states."""
-    w_x, w_h, b_x, b_h = (*weights, None, None)[:4]
+    (w_x, w_h), (b_x, b_h) = weights[:2], weights[2:] or (None, None)
     inputs = linear(x, w_x, b_x).unbind(0)
     outs = []
     for input in reversed(inputs) if backwards else inputs:
