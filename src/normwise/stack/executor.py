@@ -17,6 +17,8 @@ import torch
 
 from normwise.errors import UsageError
 
+_PATIENCE = 1.0  # seconds that a worker waits before it looks whether its parent is still there
+
 Job = TypeVar("Job")
 Message = TypeVar("Message")
 
@@ -153,15 +155,21 @@ class _Worker:
 def _serve(pipe: Connection, work: Work, parent: int) -> None:
     """Do jobs until killed; Ctrl-C is the parent's business."""
 
-    def send(message: object) -> None:
-        if os.getppid() != parent:  # killed outright, it could not stop us
+    def leave_if_orphaned() -> None:
+        """A parent that was killed outright could not stop us, and its pipe stays open in forks."""
+        if os.getppid() != parent:
             os._exit(1)
+
+    def send(message: object) -> None:
+        leave_if_orphaned()
         pipe.send(("message", message))
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     while True:
         try:
+            while not pipe.poll(_PATIENCE):
+                leave_if_orphaned()
             work(pipe.recv(), send)
             pipe.send(("done", None))
         except (EOFError, BrokenPipeError):

@@ -1,5 +1,6 @@
 """Decides how the runs of a study are trained: how many in a stack, in how many processes."""
 
+import itertools
 import os
 import statistics
 import time
@@ -88,7 +89,7 @@ class Planner:
         >>> runs = [Run(build, Recipe(), seed, "linear") for seed in range(4)]
         >>> workers, shares = planner.plan(runs)
         >>> [share.runs for share in shares]
-        [(0, 2), (1, 3)]
+        [(0, 1), (2, 3)]
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class Planner:
         for position, (group, ms, took) in enumerate(zip(groups, loop_ms, seconds, strict=True)):
             # Whole groups make larger stacks; the last few are divided, to keep all workers busy.
             parts = 1 if position < whole else workers
-            shares += self._shares(runs, group, parts, ms, took)
+            shares += self._shares(runs, group, parts, ms, took, workers)
         return workers, sorted(shares, key=lambda share: (-len(share.runs), share.runs[0]))
 
     def alone(self, run: Run) -> Alone:
@@ -150,7 +151,13 @@ class Planner:
         return min(len(os.sched_getaffinity(0)), runs)
 
     def _shares(
-        self, runs: Sequence[Run], group: list[int], parts: int, loop_ms: float, seconds: float
+        self,
+        runs: Sequence[Run],
+        group: list[int],
+        parts: int,
+        loop_ms: float,
+        seconds: float,
+        workers: int,
     ) -> list[Share]:
         """Divide a group into `parts` stacks or more, or into loops of one run each."""
         if len(group) == 1 or self._asked_stack == 1:
@@ -158,27 +165,37 @@ class Planner:
         if self._asked_stack is None and seconds < _WORTH_A_TRIAL:
             return _loops(group, f"the plain loop needs only {seconds:.1f} s for all runs")
         size = self._asked_stack or min(-(-len(group) // parts), _LARGEST)
+        memory = _free_memory() * _MEMORY_SHARE / workers
         try:
-            size, reason = self._try([runs[run] for run in group], size, loop_ms)
+            size, reason = self._try([runs[run] for run in group], size, loop_ms, memory)
         except NotStackable as error:
             return _loops(group, str(error))
-        if size == 1:
-            return _loops(group, reason)
-        count = max(-(-len(group) // size), parts if self._asked_stack is None else 1)
-        return [Share(tuple(group[part::count]), True, reason) for part in range(count)]
+        count = -(-len(group) // size)
+        if self._asked_stack is None:
+            count = max(count, parts)
+        shares = _divide(group, count)
+        return [Share(share, len(share) > 1 and size > 1, reason) for share in shares]
 
-    def _try(self, runs: Sequence[Run], size: int, loop_ms: float) -> tuple[int, str]:
+    def _try(
+        self, runs: Sequence[Run], size: int, loop_ms: float, memory: float
+    ) -> tuple[int, str]:
         """Return the size of stack to use, 1 where the loop is faster, and why."""
-        told = []
-        for candidate in dict.fromkeys([size, *(s for s in _SMALLER if s < size)]):
+        told: list[str] = []
+        candidates = [size, *(smaller for smaller in _SMALLER if smaller < size)]
+        while candidates:
+            candidate = candidates.pop(0)
             stack = self.stacked(runs[:candidate])
-            fits = int(_free_memory() * _MEMORY_SHARE / (stack.memory / candidate))
+            fits = max(1, int(memory / (stack.memory / candidate)))
+            if fits < candidate:
+                told.append(f"a stack of {candidate} does not fit into memory")
+                candidates = [fits] if fits > 1 else []
+                continue
             if self._asked_stack is not None:
-                return max(1, min(candidate, fits)), "asked for"
+                return candidate, "; ".join(["asked for", *told])
             ms = self._time(stack) * 1e3 / candidate
             told.append(f"{ms:.3f} ms in a stack of {candidate}")
             if ms <= _GAIN * loop_ms:
-                return max(1, min(candidate, fits)), _told(told, loop_ms)
+                return candidate, _told(told, loop_ms)
         return 1, _told(told, loop_ms)
 
     def _loop_ms(self, run: Run) -> float:
@@ -211,6 +228,12 @@ def _groups(runs: Sequence[Run]) -> list[list[int]]:
         groups.setdefault((run.architecture, run.recipe.optimizer), []).append(position)
     order = {recipe: rank for rank, recipe in enumerate(dict.fromkeys(r.recipe for r in runs))}
     return [sorted(group, key=lambda run: order[runs[run].recipe]) for group in groups.values()]
+
+
+def _divide(group: Sequence[int], count: int) -> list[tuple[int, ...]]:
+    """Cut a group into parts of nearly equal length; neighbours, and so equal recipes, stay so."""
+    ends = [len(group) * part // count for part in range(count + 1)]
+    return [tuple(group[a:b]) for a, b in itertools.pairwise(ends) if a < b]
 
 
 def _loops(group: Sequence[int], reason: str) -> list[Share]:
