@@ -84,20 +84,20 @@ class Workload:
     factory: Callable[[], nn.Module]
     batch: int
     runs: int
-    samples: int  # of the training split: they set the length of the study
+    samples: int  # of the training split, with a tenth to validate and a fifth to test
     epochs: int
     peers: str  # letters of those that take part
 
 
 WORKLOADS = [
-    Workload("mlp-64", mlp, 64, 50, 40_000, 8, "abcde"),
-    Workload("mlp-64-few", mlp, 64, 8, 40_000, 12, "bcde"),
-    Workload("mlp-512", mlp, 512, 50, 40_000, 12, "bcde"),
-    Workload("mlp-512-few", mlp, 512, 8, 40_000, 24, "bcde"),
-    Workload("cnn", cnn, 64, 16, 20_000, 3, "bcd"),
-    Workload("wide-cnn", wide_cnn, 64, 16, 5_000, 3, "bc"),
-    Workload("transformer", Transformer, 64, 8, 5_000, 3, "bc"),
-    Workload("lstm", Lstm, 64, 8, 10_000, 3, "bc"),
+    Workload("mlp-64", mlp, 64, 50, 40_000, 4, "abcde"),
+    Workload("mlp-64-few", mlp, 64, 8, 40_000, 8, "bcde"),
+    Workload("mlp-512", mlp, 512, 50, 40_000, 4, "bcde"),
+    Workload("mlp-512-few", mlp, 512, 8, 40_000, 8, "bcde"),
+    Workload("cnn", cnn, 64, 16, 10_000, 2, "bcd"),
+    Workload("wide-cnn", wide_cnn, 64, 16, 2_560, 2, "bc"),
+    Workload("transformer", Transformer, 64, 8, 2_560, 3, "bc"),
+    Workload("lstm", Lstm, 64, 8, 2_560, 3, "bc"),
 ]
 
 
@@ -270,10 +270,16 @@ def with_threads(count: int, function: Callable[[], float]) -> Callable[[], floa
     return run
 
 
+def cut(split: nw.data.Split, size: int) -> nw.data.Split:
+    return nw.data.Split(split.x[:size], split.y[:size])
+
+
 def measure(work: Workload, whole: nw.data.Data) -> tuple[str, str]:
     """Return the section of a workload."""
-    train = nw.data.Split(whole.train.x[: work.samples], whole.train.y[: work.samples])
-    data = nw.data.Data("mnist", train, whole.val, whole.test, whole.task, whole.classes)
+    sizes = {"train": work.samples, "val": work.samples // 10, "test": work.samples // 5}
+    splits = {name: cut(getattr(whole, name), size) for name, size in sizes.items()}
+    data = nw.data.Data("mnist", **splits, task=whole.task, classes=whole.classes)
+    train = data.train
     slow = work.factory not in (mlp,)
     contestants: dict[str, Callable[[], float]] = {}
     for letter in work.peers:

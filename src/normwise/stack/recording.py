@@ -7,6 +7,7 @@ forward, without vmap and without autograd: some dozens of tensor operations, on
 
 import copy
 import random
+import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,8 +54,8 @@ class Program:
     """A recorded training step of all runs.
 
     Attributes:
-        graph: takes parameters, buffers (which it updates), x, y and masks, all with the runs in
-            front, and returns the losses and the gradients.
+        graph: takes x, y and masks, all with the runs in front, and returns the losses and the
+            gradients. It holds the parameters, and the buffers, which it updates.
         trained: the parameters that have a gradient, in its order.
         sites: the dropouts that need a mask.
         example: the batch that it was recorded with.
@@ -67,12 +68,10 @@ class Program:
     example: tuple[Tensor, Tensor]
     memory: int
 
-    def __call__(
-        self, parameters: Tensors, buffers: Tensors, x: Tensor, y: Tensor, masks: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensors]:
+    def __call__(self, x: Tensor, y: Tensor, masks: Sequence[Tensor]) -> tuple[Tensor, Tensors]:
         """Return losses (runs,) and gradients by name."""
         with torch.inference_mode():  # nothing here is for autograd, whose bookkeeping takes time
-            losses, *gradients = self.graph(*parameters.values(), *buffers.values(), x, y, *masks)
+            losses, *gradients = self.graph(x, y, *masks)
         return losses, dict(zip(self.trained, gradients, strict=True))
 
 
@@ -90,7 +89,7 @@ def record(
         network: the module whose forward the runs share; it is left as it was.
         objective: their loss.
         parameters: of all runs, by name, runs first.
-        buffers: likewise; left as they were.
+        buffers: likewise. Recording leaves them as they were; the program will update them.
         x: a batch of every run, shape (runs, batch, ...).
         y: its targets.
 
@@ -123,7 +122,10 @@ def record(
     copies = {name: buffer.clone() for name, buffer in buffers.items()}
     graph = make_fx(step)(*parameters.values(), *copies.values(), x, y, *masks)
     _simplify(graph)
-    return Program(graph, tuple(trained), tuple(sites), (x, y), _peak(graph))
+    memory = _peak(graph)
+    _bind(graph, [*parameters.values(), *buffers.values()])
+    _call_from_python(graph)
+    return Program(graph, tuple(trained), tuple(sites), (x, y), memory)
 
 
 @contextmanager
@@ -206,6 +208,50 @@ def _does_nothing(node: fx.Node) -> bool:
             return False
 
 
+def _bind(graph: fx.GraphModule, tensors: Sequence[Tensor]) -> None:
+    """Make the first inputs parts of the program, and take views of them once and for all."""
+    bound: dict[fx.Node, Tensor] = {}
+    placeholders = [node for node in graph.graph.nodes if node.op == "placeholder"]
+    for node, tensor in zip(placeholders, tensors, strict=False):
+        bound[node] = tensor
+    for node in graph.graph.nodes:
+        inputs = node.all_input_nodes
+        if _is_view(node) and inputs and all(source in bound for source in inputs):
+            args, options = fx.map_arg((node.args, node.kwargs), bound.__getitem__)
+            value = node.target(*args, **options)
+            if isinstance(value, Tensor):  # and not a list of them
+                bound[node] = value
+    for number, (node, tensor) in enumerate(bound.items()):
+        graph.register_buffer(f"held_{number}", tensor)
+        with graph.graph.inserting_before(node):
+            held = graph.graph.get_attr(f"held_{number}")
+        node.replace_all_uses_with(held)
+    for node in reversed(bound):
+        graph.graph.erase_node(node)
+    graph.recompile()
+
+
+def _is_view(node: fx.Node) -> bool:
+    return isinstance(node.target, torch._ops.OpOverload) and node.target.is_view
+
+
+def _call_from_python(graph: fx.GraphModule) -> None:
+    """Call torch's own Python functions and methods in the place of overloads: half the overhead.
+
+    They are made from the same schemas, so they take the same arguments.
+    """
+    for node in graph.graph.nodes:
+        if isinstance(node.target, torch._ops.OpOverload) and node.target.namespace == "aten":
+            name = node.target.overloadpacket.__name__
+            function = getattr(torch, name, None)
+            method = getattr(Tensor, name, None)
+            if isinstance(function, types.BuiltinFunctionType):
+                node.target = function
+            elif isinstance(method, types.MethodDescriptorType):
+                node.op, node.target = "call_method", name
+    graph.recompile()
+
+
 def _peak(graph: fx.GraphModule) -> int:
     """The most bytes of intermediate results that are alive at once."""
     last_use = {source: node for node in graph.graph.nodes for source in node.all_input_nodes}
@@ -219,5 +265,5 @@ def _peak(graph: fx.GraphModule) -> int:
 
 def _bytes(node: fx.Node) -> int:
     value = node.meta.get("val")
-    is_new = isinstance(node.target, torch._ops.OpOverload) and not node.target.is_view
+    is_new = node.op == "call_function" and not _is_view(node)
     return value.nbytes if is_new and isinstance(value, Tensor) else 0

@@ -90,7 +90,7 @@ class Stacked:
     def step(self, x: Tensor, y: Tensor) -> Tensor:
         """Update every run on its batch; return the losses, shape (size,)."""
         masks = self._streams.draw(self._program.sites)
-        losses, gradients = self._program(self._parameters(), self._buffers, x, y, masks)
+        losses, gradients = self._program(x, y, masks)
         stored = {
             name: (gradient.mT if name in self._across else gradient).contiguous()
             for name, gradient in gradients.items()
@@ -161,8 +161,11 @@ class Stacked:
         network.train()
         batch = _repeat(example, self._size)
         masks = Streams(range(self._size), batch.x.device).draw(self._program.sites)
+        before = {name: buffer.clone() for name, buffer in self._buffers.items()}
+        losses, gradients = self._program(batch.x, batch.y, masks)
         buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
-        losses, gradients = self._program(self._parameters(), buffers, batch.x, batch.y, masks)
+        for name, buffer in self._buffers.items():
+            buffer.copy_(before[name])
         with DropoutForms(Masks([mask[run] for mask in masks])):
             loss = self._objective.loss(network(example.x), example.y)
         loss.backward()
