@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 import torch.nn.functional as F
-from _measuring import cores, interleaved, median, peak_gflops, seconds, table, write
+from _measuring import RESULTS, cores, interleaved, median, peak_gflops, seconds, table, write
 from PIL import Image
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
@@ -274,7 +274,7 @@ def cut(split: nw.data.Split, size: int) -> nw.data.Split:
     return nw.data.Split(split.x[:size], split.y[:size])
 
 
-def measure(work: Workload, whole: nw.data.Data) -> tuple[str, str]:
+def measure(work: Workload, whole: nw.data.Data) -> str:
     """Return the section of a workload."""
     sizes = {"train": work.samples, "val": work.samples // 10, "test": work.samples // 5}
     splits = {name: cut(getattr(whole, name), size) for name, size in sizes.items()}
@@ -301,7 +301,7 @@ def measure(work: Workload, whole: nw.data.Data) -> tuple[str, str]:
     rows.append(["(f) `nw.compare`, all included", "its own plan", f"{ours:.3f}", ""])
     head = f"## {work.name}: {work.runs} runs, batch {work.batch}"
     body = table(["peer", "threads", "ms per run and step", "normwise is"], rows)
-    return f"{head}\n\n{body}{_share(work, ours)}\n\nPlan: {PLANS[work.name]}.", head
+    return f"{head}\n\n{body}{_share(work, ours)}\n\nPlan: {PLANS[work.name]}."
 
 
 def _share(work: Workload, ms: float) -> str:
@@ -317,17 +317,23 @@ def _share(work: Workload, ms: float) -> str:
 def main() -> None:
     chosen = [work for work in WORKLOADS if not sys.argv[1:] or work.name in sys.argv[1:]]
     whole = nw.data.load("mnist")
-    sections = []
+    sections = earlier()
     for work in chosen:
-        section, _ = measure(work, whole)
-        print(section, flush=True)
-        sections.append(section)
-    if len(chosen) == len(WORKLOADS):
-        intro = (
-            "Milliseconds per run and step on the whole machine, medians of "
-            f"{ROUNDS} interleaved rounds on MNIST; each peer at its better number of threads."
-        )
-        write("stack", "Training many runs", [intro, *sections])
+        sections[work.name] = measure(work, whole)
+        print(sections[work.name], flush=True)
+    intro = (
+        "Milliseconds per run and step on the whole machine, medians of "
+        f"{ROUNDS} interleaved rounds on MNIST; each peer at its better number of threads."
+    )
+    measured = [sections[work.name] for work in WORKLOADS if work.name in sections]
+    write("stack", "Training many runs", [intro, *measured])
+
+
+def earlier() -> dict[str, str]:
+    """The sections of the last results, for the workloads that are not measured this time."""
+    page = RESULTS / "stack.md"
+    parts = page.read_text().split("\n## ")[1:] if page.exists() else []
+    return {part.partition(":")[0]: f"## {part.strip()}" for part in parts}
 
 
 if __name__ == "__main__":

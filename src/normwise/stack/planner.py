@@ -20,7 +20,7 @@ from normwise.stack.optimizers import Recipe
 from normwise.stack.recording import NotStackable
 from normwise.stack.stacked import Stacked
 
-_WORTH_A_TRIAL = 3.0  # seconds that a group must take in the plain loop
+_WORTH_A_TRIAL = 10.0  # seconds that a group must take in the plain loop: recording takes some
 _WORTH_A_WORKER = 2.0  # seconds that all runs must take, for a second process to pay
 _LARGEST = 64  # runs in a stack; past this the caches overflow and nothing is gained
 _SMALLER = (16, 4)  # sizes to try where a large stack is slower than the loop
