@@ -64,7 +64,7 @@ def put(folder: Path, *, packed: bool = True, names: list[str] = NAMES) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         if packed:
-            (folder / f"{name}.gz").write_bytes(gzip.compress(idx(name)))
+            (folder / f"{name}.gz").write_bytes(gzip.compress(idx(name), mtime=0))
         else:
             (folder / name).write_bytes(idx(name))
 
@@ -141,7 +141,7 @@ def test_a_bad_download_is_not_kept(server, monkeypatch, fault):
     file = folder / f"{TRAIN_Y}.gz"
     content = file.read_bytes()
     if fault == "other content":
-        file.write_bytes(gzip.compress(idx(TRAIN_Y)[:-1] + b"\x09\x09"))
+        file.write_bytes(gzip.compress(idx(TRAIN_Y)[:-1] + b"\x09\x09", mtime=0))
     elif fault == "cut short":
         file.write_bytes(content[: len(content) // 2])
     elif fault == "no gzip at all":
@@ -163,7 +163,7 @@ def test_an_answer_that_breaks_off(tmp_path, monkeypatch):
             self.send_response(200)
             self.send_header("Content-Length", "1000000")
             self.end_headers()
-            self.wfile.write(gzip.compress(idx(TRAIN_X))[:100])
+            self.wfile.write(gzip.compress(idx(TRAIN_X), mtime=0)[:100])
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Liar) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -208,12 +208,13 @@ def test_a_cache_that_cannot_be_written(server, tmp_path, monkeypatch):
     ("content", "reason"),
     [
         (b"", "MD5 of the unpacked content is d41d8cd98f00b204e9800998ecf8427e instead of"),
-        (gzip.compress(b"other"), "MD5 of the unpacked content"),
-        (gzip.compress(b"x" * 1000)[:-9], "gzip: "),
+        (gzip.compress(b"other", mtime=0), "MD5 of the unpacked content"),
+        (gzip.compress(b"x" * 1000, mtime=0)[:-9], "gzip: "),
         (b"\x1f\x8b nonsense", "gzip: "),
-        (gzip.compress(b"x" * 1000)[:-8] + b"12345678", "gzip: "),
-        (gzip.compress(b"x" * 1000)[:12] + b"\xff" * 30, "gzip: "),
+        (gzip.compress(b"x" * 1000, mtime=0)[:-8] + b"12345678", "gzip: "),
+        (gzip.compress(b"x" * 1000, mtime=0)[:12] + b"\xff" * 30, "gzip: "),
     ],
+    ids=["empty", "another", "cut short", "no gzip", "wrong checksum", "wrong data"],
 )
 def test_a_damaged_file_is_named(tmp_path, content, reason):
     put(tmp_path / "data/MNIST/raw")
