@@ -1,11 +1,11 @@
 """Honest statistics over seeds: paired tests, intervals, time to target."""
 
-from .bootstrap import bca, bca_ratio
-from .family import family, holm
-from .interval import Interval
-from .paired import Paired, paired
-from .power import power_warning, seeds_needed, smallest_p
-from .steps import (
+from normwise.stats.bootstrap import bca, bca_ratio
+from normwise.stats.family import family, holm
+from normwise.stats.interval import Interval
+from normwise.stats.paired import Paired, paired
+from normwise.stats.power import power_warning, seeds_needed, smallest_p
+from normwise.stats.steps import (
     Survival,
     capped,
     kaplan_meier,
@@ -13,7 +13,7 @@ from .steps import (
     steps_to_target,
     wilson,
 )
-from .verdict import Verdict, verdict
+from normwise.stats.verdict import Verdict, verdict
 
 __all__ = [
     "Interval",

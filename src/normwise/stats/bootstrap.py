@@ -8,9 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
 from normwise.errors import Problems
-
-from .interval import Interval
-from .reading import check_same_seeds, check_share, read_sample
+from normwise.stats.interval import Interval
+from normwise.stats.reading import check_same_seeds, check_share, read_sample
 
 RESAMPLES = 9999
 SEED = 1987

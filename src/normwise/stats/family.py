@@ -6,10 +6,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from normwise.errors import Problems
-
-from .paired import Paired, conclude
-from .reading import check_margin, check_same_seeds, check_share, read_numbers, read_sample
-from .signflip import SignFlip
+from normwise.stats.paired import Paired, conclude
+from normwise.stats.reading import (
+    check_margin,
+    check_same_seeds,
+    check_share,
+    read_numbers,
+    read_sample,
+)
+from normwise.stats.signflip import SignFlip
 
 
 def holm(pvalues: ArrayLike) -> NDArray[np.float64]:

@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from normwise.errors import Problems
-
-from .reading import check_margin, check_same_seeds, check_share, read_sample
-from .signflip import SignFlip
-from .verdict import Verdict, verdict
+from normwise.stats.reading import check_margin, check_same_seeds, check_share, read_sample
+from normwise.stats.signflip import SignFlip
+from normwise.stats.verdict import Verdict, verdict
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
 """What a number of seeds can show at best, known before anything is trained."""
 
 from normwise.errors import Problems, UsageError
-
-from .reading import check_count, check_share
-from .signflip import EXACT_UP_TO
+from normwise.stats.reading import check_count, check_share
+from normwise.stats.signflip import EXACT_UP_TO
 
 
 def smallest_p(n: int) -> float:

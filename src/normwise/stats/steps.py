@@ -9,10 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from normwise.errors import Problems
-
-from .interval import Interval
-from .paired import Paired, paired
-from .reading import (
+from normwise.stats.interval import Interval
+from normwise.stats.paired import Paired, paired
+from normwise.stats.reading import (
     MaybeNumbers,
     check_count,
     check_margin,
