@@ -18,11 +18,11 @@ from normwise.stack.loop import Budget, Stack
 from normwise.stack.objective import Objective
 from normwise.stack.optimizers import Recipe
 from normwise.stack.recording import NotStackable
-from normwise.stack.stacked import Stacked
+from normwise.stack.stacked import Stacked, repeat
 
 _WORTH_A_TRIAL = 10.0  # seconds that a group must take in the plain loop: recording takes some
 _WORTH_A_WORKER = 2.0  # seconds that all runs must take, for a second process to pay
-_LARGEST = 64  # runs in a stack; past this the caches overflow and nothing is gained
+_LARGEST = 64  # runs in a stack: by then the overhead of a step is shared by many
 _SMALLER = (16, 4)  # sizes to try where a large stack is slower than the loop
 _GAIN = 0.95  # a stack is used where it takes at most this share of the loop's time
 _MEMORY_SHARE = 0.5  # of what is free, for all workers together
@@ -206,15 +206,14 @@ class Planner:
 
     def _time(self, stack: Stack) -> float:
         """Seconds of a step, the median of a few."""
-        x = self._example.x.expand(stack.size, *self._example.x.shape).contiguous()
-        y = self._example.y.expand(stack.size, *self._example.y.shape).contiguous()
+        batch = repeat(self._example, stack.size)
         warm, least, most = _TRIAL_STEPS
         times: list[float] = []
         started = time.perf_counter()
         with torch.random.fork_rng():
             while len(times) < warm + most:
                 before = time.perf_counter()
-                stack.step(x, y).sum().item()  # waits for the device
+                stack.step(batch.x, batch.y).sum().item()  # waits for the device
                 times.append(time.perf_counter() - before)
                 if len(times) >= warm + least and time.perf_counter() - started > _TRIAL_SECONDS:
                     break

@@ -16,6 +16,7 @@ from normwise.stack.objective import Objective
 from normwise.stack.optimizers import Recipe, StackedOptimizer
 from normwise.stack.recording import NotStackable, Program, attributes, record, refusing
 from normwise.stack.seeding import derive
+from normwise.trace.functions import DROPOUT_TYPES
 
 
 class Stacked:
@@ -73,7 +74,7 @@ class Stacked:
         self._optimizer = StackedOptimizer(list(self._weights.values()), recipes)
         self._streams = Streams([derive(seed, "dropout") for seed in seeds], example.x.device)
         with refusing():
-            self._program = self._record(_repeat(example, self._size))
+            self._program = self._record(repeat(example, self._size))
             self._check(networks[-1], example)
 
     @property
@@ -159,7 +160,7 @@ class Stacked:
         if not _close([torch.tensor(score)], [torch.tensor(alone)]):
             raise NotStackable("an evaluation of the stack differs from the network's own")
         network.train()
-        batch = _repeat(example, self._size)
+        batch = repeat(example, self._size)
         masks = Streams(range(self._size), batch.x.device).draw(self._program.sites)
         before = {name: buffer.clone() for name, buffer in self._buffers.items()}
         losses, gradients = self._program(batch.x, batch.y, masks)
@@ -226,7 +227,7 @@ def _dropouts(network: nn.Module) -> list[str]:
     return [
         path
         for path, module in network.named_modules()
-        if isinstance(module, nn.modules.dropout._DropoutNd)
+        if isinstance(module, DROPOUT_TYPES)
     ]
 
 
@@ -259,7 +260,7 @@ def _pick(tensors: Mapping[str, Tensor], names: set[str]) -> Tensors:
     return {name: tensor for name, tensor in tensors.items() if name in names}
 
 
-def _repeat(example: Split, runs: int) -> Split:
-    """Give every run the same batch."""
+def repeat(example: Split, runs: int) -> Split:
+    """Return the example as a batch of every run."""
     x, y = (t.expand(runs, *t.shape).contiguous() for t in (example.x, example.y))
     return Split(x, y)

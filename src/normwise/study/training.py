@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -55,10 +55,11 @@ class Training:
     looked_into: int
     workers: int | None
     stack: int | None
-    budget: Budget = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "budget", self.settings.budget(self.workshop.data))
+    @property
+    def budget(self) -> Budget:
+        """How long every run trains."""
+        return self.settings.budget(self.workshop.data)
 
     def schedule(self, todo: Sequence[RunName], earlier: Schedule | None) -> Schedule:
         """Decide how runs are trained; those that were scheduled before, as then.
@@ -94,12 +95,12 @@ class Training:
             self._train(job, send)
 
     def _train(self, job: Job, send: Callable[[Advance | Record], None]) -> None:
-        planner, data = self._planner(), self.workshop.data
+        planner, data, budget = self._planner(), self.workshop.data, self.budget
         runs = [self._run(name) for name in job.runs]
         stack = planner.stacked(runs) if job.stacked else planner.alone(runs[0])
         doing = _doing(job.runs)
         snapshots: list[dict[int, list[Distribution]]] = [{} for _ in job.runs]
-        moments = _moments(self.budget)
+        moments = _moments(budget)
         last = [0] * len(runs)
 
         def observe(step: int, run: int, network: Callable[[], nn.Module]) -> None:
@@ -108,9 +109,9 @@ class Training:
             if step in moments and job.runs[run][1] == self.looked_into:
                 snapshots[run][step] = distributions(network(), data.val.x[:_PROBE])
 
-        outcomes = train(stack, [run.seed for run in runs], data, self.budget, observe)
+        outcomes = train(stack, [run.seed for run in runs], data, budget, observe)
         for name, outcome, seen, steps in zip(job.runs, outcomes, snapshots, last, strict=True):
-            send(Advance(doing, self.budget.steps - steps))  # a diverged run leaves some out
+            send(Advance(doing, budget.steps - steps))  # a diverged run leaves some out
             send(Record(*name, outcome, seen))
 
     def _planner(self) -> Planner:
