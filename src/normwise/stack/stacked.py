@@ -224,11 +224,7 @@ def _plan(network: nn.Module) -> dict[str, str]:
 
 def _dropouts(network: nn.Module) -> list[str]:
     """The paths of the dropout modules."""
-    return [
-        path
-        for path, module in network.named_modules()
-        if isinstance(module, DROPOUT_TYPES)
-    ]
+    return [path for path, module in network.named_modules() if isinstance(module, DROPOUT_TYPES)]
 
 
 def _dropout_p(networks: Sequence[nn.Module]) -> dict[str, list[float]]:
