@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from normwise.stack.forms.axes import runs_first
+from normwise.stack.forms.axes import Form, runs_first
 
 
 def batch_norm(
@@ -28,7 +28,7 @@ def batch_norm(
     return _BatchNorm.apply(*tensors, training, momentum, eps)  # type: ignore[return-value]
 
 
-class _BatchNorm(torch.autograd.Function):
+class _BatchNorm(Form):
     """F.batch_norm, with a rule for torch.vmap."""
 
     @staticmethod
@@ -36,19 +36,9 @@ class _BatchNorm(torch.autograd.Function):
         return F.batch_norm(*args)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        raise NotImplementedError("a batch norm that no run's tensor enters")
-
-    @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
-        tensors = zip(args[:5], in_dims[:5], strict=True)
-        x, mean, var, weight, bias = (runs_first(t, axis, info.batch_size) for t, axis in tensors)
+        x, mean, var, weight, bias = runs_first(args[:5], in_dims, info.batch_size)
         training, momentum, eps = args[5:]
-        assert x is not None
         if training or mean is None or var is None:
             y, batch_mean, batch_var = _Normalize.apply(x, weight, bias, eps)  # type: ignore
             _update(mean, var, batch_mean, batch_var, momentum, x[0, :, 0].numel())

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from normwise.stack.forms.axes import runs_first
+from normwise.stack.forms.axes import Form, runs_first
 
 _convolution = torch.ops.aten.convolution.default
 _backward = torch.ops.aten.convolution_backward.default
@@ -40,36 +40,29 @@ def _each(size: Sizes, axes: int) -> list[int]:
     return listed * axes if len(listed) == 1 else listed
 
 
-class _Convolution(torch.autograd.Function):
+def _convolve(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    groups: int,
+) -> Tensor:
+    nothing = [0] * len(stride)
+    return _convolution(x, weight, bias, stride, padding, dilation, False, nothing, groups)
+
+
+class _Convolution(Form):
     """A convolution, with a rule for torch.vmap."""
 
     @staticmethod
-    def forward(
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        stride: list[int],
-        padding: list[int],
-        dilation: list[int],
-        groups: int,
-    ) -> Tensor:
-        nothing = [0] * len(stride)
-        return _convolution(x, weight, bias, stride, padding, dilation, False, nothing, groups)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        raise NotImplementedError("a convolution that no run's tensor enters")
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        raise NotImplementedError("a convolution that no run's tensor enters")
+    def forward(*args: Any) -> Tensor:
+        return _convolve(*args)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
-        pairs = zip(args[:3], in_dims[:3], strict=True)
-        x, weight, bias = (runs_first(tensor, axis, info.batch_size) for tensor, axis in pairs)
-        assert x is not None
-        assert weight is not None
+        x, weight, bias = runs_first(args[:3], in_dims, info.batch_size)
         biases = (None,) * info.batch_size if bias is None else bias
         runs = zip(x, weight, biases, strict=True)
         return torch.stack([_One.apply(*run, *args[3:]) for run in runs]), 0  # type: ignore
@@ -83,20 +76,11 @@ class _One(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        stride: list[int],
-        padding: list[int],
-        dilation: list[int],
-        groups: int,
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.options = stride, padding, dilation, groups
+        ctx.options = options
         ctx.has_bias = bias is not None
-        return _Convolution.forward(x, weight, bias, stride, padding, dilation, groups)
+        return _convolve(x, weight, bias, *options)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -116,7 +100,7 @@ class _One(torch.autograd.Function):
         if needs_x and turns:
             around = [k - 1 - p for p, k in zip(padding, kernel, strict=True)]
             turned = weight.flip(*range(2, weight.ndim)).transpose(0, 1)
-            dx = _Convolution.forward(g, turned, None, stride, around, dilation, 1)
+            dx = _convolve(g, turned, None, stride, around, dilation, 1)
         dbias = g.sum([0, *range(2, g.ndim)]) if ctx.has_bias else None
         dweight = dweight if needs_weight else None
         return (dx if needs_x else None, dweight, dbias, *(None,) * 4)

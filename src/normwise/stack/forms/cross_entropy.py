@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from normwise.stack.forms.axes import runs_first
+from normwise.stack.forms.axes import Form, runs_first
 
 
 def cross_entropy(input: Tensor, target: Tensor, **options: Any) -> Tensor:
@@ -28,7 +28,7 @@ _DEFAULTS = {
 }
 
 
-class _CrossEntropy(torch.autograd.Function):
+class _CrossEntropy(Form):
     """F.cross_entropy, with a rule for torch.vmap."""
 
     @staticmethod
@@ -36,17 +36,8 @@ class _CrossEntropy(torch.autograd.Function):
         return F.cross_entropy(logits, target)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Any:
-        raise NotImplementedError("a loss that no run's tensor enters")
-
-    @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Tensor) -> tuple[Tensor, int]:
-        pairs = zip(args, in_dims, strict=True)
-        logits, target = (runs_first(tensor, axis, info.batch_size) for tensor, axis in pairs)
+        logits, target = runs_first(args, in_dims, info.batch_size)
         return _Stacked.apply(logits, target), 0  # type: ignore[return-value]
 
 

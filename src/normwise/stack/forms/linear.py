@@ -39,15 +39,12 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
-        pairs = zip(args, in_dims, strict=True)
-        x, weight, bias = (runs_first(tensor, axis, info.batch_size) for tensor, axis in pairs)
-        assert x is not None
-        assert weight is not None
+        x, weight, bias = runs_first(args, in_dims, info.batch_size)
         if x.ndim == 3:
             return _Batched.apply(x, weight, bias), 0  # type: ignore[return-value]
         rows = x.flatten(1, -2) if x.ndim > 3 else x[:, None]
         out = _Batched.apply(rows, weight, bias)
-        return out.view(*x.shape[:-1], weight.shape[1]), 0  # type: ignore[union-attr]
+        return out.view(*x.shape[:-1], weight.shape[1]), 0  # type: ignore
 
 
 class _Batched(torch.autograd.Function):
