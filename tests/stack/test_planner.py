@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from normwise.stack import Budget, NotStackable, Objective, Planner, Recipe, Run, Stacked
+from normwise.stack.planner import _free_memory
 
 SGD, ADAM = Recipe("sgd", lr=0.1), Recipe("adam", lr=0.1)
 MODULE = "normwise.stack.planner"
@@ -46,8 +49,8 @@ class World:
         patch.setattr(Planner, "alone", lambda planner, run: SimpleNamespace(size=1, kind="loop"))
         patch.setattr(Planner, "stacked", make)
         patch.setattr(Planner, "_time", seconds)
-        patch.setattr(f"{MODULE}._free_memory", lambda: int(free))
-        patch.setattr(f"{MODULE}.os.sched_getaffinity", lambda pid: set(range(cores)))
+        patch.setattr(f"{MODULE}._free_memory", lambda device: int(free))
+        patch.setattr(f"{MODULE}.joblib.cpu_count", lambda: cores)
 
 
 @pytest.fixture
@@ -216,3 +219,9 @@ def test_real_networks(tools: Any, monkeypatch: pytest.MonkeyPatch):
     assert "decides by the data" in shares[1].reason
     assert isinstance(planner.stacked(runs[:3]), Stacked)
     assert shares[0].reason == "asked for"
+
+
+def test_memory_that_only_caches_files_counts_as_free():
+    """A machine that has read much has little unused memory, and yet room for a stack."""
+    found = _free_memory(torch.device("cpu"))
+    assert found == pytest.approx(psutil.virtual_memory().available, rel=0.2)

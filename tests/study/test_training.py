@@ -8,6 +8,7 @@ import torch
 import normwise as nw
 from normwise.data import Data
 from normwise.errors import UsageError
+from normwise.study.plan import _worker_problems
 from normwise.study.record import Record
 from normwise.study.schedule import Job, Schedule
 from normwise.study.training import Advance
@@ -104,3 +105,16 @@ def test_a_job_is_named_by_its_runs():
 
     assert _doing(Job((("batch", 4),), False, "").runs) == "batch, seed 4"
     assert _doing((("a", 0), ("b", 0), ("a", 1))) == "a, b: 3 runs"
+
+
+def test_several_workers_are_refused_where_they_cannot_be(
+    compared, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("normwise.stack.Processes.available", lambda: False)
+    with pytest.raises(nw.UsageError, match="workers=2: this system cannot fork"):
+        compared(workers=2)
+
+
+def test_workers_are_for_the_cpu():
+    problems = _worker_problems(2, torch.device("cuda"))
+    assert problems == ["workers=2: on cuda, one process trains all runs; leave it out"]

@@ -7,6 +7,7 @@ the work sends. Another engine (many machines, say) is another class with that m
 import multiprocessing
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
@@ -81,8 +82,8 @@ class Processes:
 
     @staticmethod
     def available() -> bool:
-        """Tell whether this system can fork."""
-        return "fork" in multiprocessing.get_all_start_methods()
+        """Tell whether this system can fork: on macOS its libraries do not survive that."""
+        return sys.platform == "linux"
 
     def run(self, jobs: Sequence[Job], work: Work[Job, Message], receive: Receive[Message]) -> None:
         """Do the work of every job, and call `receive` here with everything that it sends.

@@ -1,13 +1,14 @@
 """Decides how the runs of a study are trained: how many in a stack, in how many processes."""
 
 import itertools
-import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import joblib
+import psutil
 import torch
 from torch import nn
 
@@ -148,7 +149,7 @@ class Planner:
         on_cpu = self._data.train.x.device.type == "cpu"
         if not on_cpu or seconds < _WORTH_A_WORKER or not Processes.available():
             return 1
-        return min(len(os.sched_getaffinity(0)), runs)
+        return min(joblib.cpu_count(), runs)
 
     def _shares(
         self,
@@ -165,7 +166,7 @@ class Planner:
         if self._asked_stack is None and seconds < _WORTH_A_TRIAL:
             return _loops(group, f"the plain loop needs only {seconds:.1f} s for all runs")
         size = self._asked_stack or min(-(-len(group) // parts), _LARGEST)
-        memory = _free_memory() * _MEMORY_SHARE / workers
+        memory = _free_memory(self._data.train.x.device) * _MEMORY_SHARE / workers
         try:
             size, reason = self._try([runs[run] for run in group], size, loop_ms, memory)
         except NotStackable as error:
@@ -243,5 +244,7 @@ def _told(stacks: Sequence[str], loop_ms: float) -> str:
     return f"a step of a run takes {', '.join(stacks)}, {loop_ms:.3f} ms in the plain loop"
 
 
-def _free_memory() -> int:
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def _free_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available

@@ -11,7 +11,7 @@ from torch import nn
 
 from normwise.data import Data, Split, load
 from normwise.errors import Problems
-from normwise.stack import Budget, Objective
+from normwise.stack import Budget, Objective, Processes
 from normwise.study.factories import Workshop, make, resolve_factory
 from normwise.study.fingerprint import fingerprint
 from normwise.study.networks import mlp
@@ -80,6 +80,8 @@ class Plan:
         problems.add(*settings.problems(None if loaded is None else loaded.task))
         for name, value in (("workers", workers), ("stack", stack)):
             problems.add(*([] if value is None else not_counting(name, value)))
+        if loaded is not None and workers not in (None, 1):
+            problems.add(*_worker_problems(workers, loaded.train.x.device))
         problems.raise_if_any()
         assert loaded is not None  # otherwise there was a problem
         factory = factory or mlp(loaded)
@@ -227,6 +229,15 @@ class Plan:
 
 
 _UNCHANGED = Variant("plain")
+
+
+def _worker_problems(workers: int, device: torch.device) -> list[str]:
+    """Several processes are forks of this one, on the CPU."""
+    if device.type != "cpu":
+        return [f"workers={workers}: on {device.type}, one process trains all runs; leave it out"]
+    if not Processes.available():
+        return [f"workers={workers}: this system cannot fork, so one process trains all runs"]
+    return []
 
 
 def _described(settings: Settings) -> str:
