@@ -8,12 +8,14 @@ from normwise.stack.optimizers import OPTIMIZERS, Recipe
 from normwise.stack.order import Order
 from normwise.stack.planner import Planner, Run, Share
 from normwise.stack.recording import NotStackable
+from normwise.stack.schedules import SCHEDULES, Schedule
 from normwise.stack.seeding import derive, seeded
 from normwise.stack.stacked import Stacked
 
 __all__ = [
     "LOSSES",
     "OPTIMIZERS",
+    "SCHEDULES",
     "Alone",
     "Budget",
     "Evaluation",
@@ -27,6 +29,7 @@ __all__ = [
     "Processes",
     "Recipe",
     "Run",
+    "Schedule",
     "Share",
     "Stack",
     "Stacked",

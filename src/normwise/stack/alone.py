@@ -30,8 +30,10 @@ class Alone:
 
     def __init__(self, network: nn.Module, recipe: Recipe, objective: Objective) -> None:
         self._network = network.train()
+        self._recipe, self._objective = recipe, objective
         self._optimizer = recipe.build(network.parameters())
-        self._objective = objective
+        self._dial = recipe.dial()
+        self._set_dial()
         self._size = 1
 
     @property
@@ -41,10 +43,16 @@ class Alone:
 
     def step(self, x: Tensor, y: Tensor) -> Tensor:
         """Update the network on `x[0]` and `y[0]`; return its loss, shape (1,)."""
-        loss = self._objective.loss(self._network(x[0]), y[0])
+        smoothing = self._recipe.label_smoothing
+        loss = self._objective.loss(self._network(x[0]), y[0], smoothing)
         self._optimizer.zero_grad()
         loss.backward()
+        if self._recipe.clip is not None:
+            nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.clip)
         self._optimizer.step()
+        if self._dial is not None:
+            self._dial.step()
+            self._set_dial()
         return loss.detach()[None]
 
     def evaluate(self, split: Split) -> list[tuple[float, float]]:
@@ -55,6 +63,16 @@ class Alone:
         scores = evaluate(self._network, self._objective, split)
         self._network.train()
         return [scores]
+
+    def evaluated(self, losses: Sequence[float]) -> None:
+        """Take note of the validation loss."""
+        if self._dial is not None:
+            self._dial.evaluated(losses[0])
+            self._set_dial()
+
+    def _set_dial(self) -> None:
+        if self._dial is not None:
+            self._dial.set(self._optimizer.param_groups[0])
 
     def network(self, run: int) -> nn.Module:  # noqa: ARG002
         """Return the network."""

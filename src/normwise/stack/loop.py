@@ -113,6 +113,10 @@ class Stack(Protocol):
         """Return each run's loss and metric on a split, in evaluation mode."""
         ...
 
+    def evaluated(self, losses: Sequence[float]) -> None:
+        """Take note of every run's loss on the validation split, after an evaluation."""
+        ...
+
     def network(self, run: int) -> nn.Module:
         """Return one run's network as it is now."""
         ...
@@ -224,6 +228,8 @@ class _Training:
                     outcome.status = "diverged"
                 elif self.observe is not None:
                     self.observe(step, run, partial(self.stack.network, place))
+        if step:
+            self.stack.evaluated([loss for loss, _ in scores])
         self._leave()
 
     def _train_losses(self, step: int) -> list[float]:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor
 
+from normwise.errors import UsageError
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 LOSSES: dict[str, Loss] = {
@@ -44,17 +46,37 @@ class Objective:
         self.metric = "acc" if task == "classes" else "r2"
         self._loss = LOSSES[loss] if isinstance(loss, str) else loss
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Return the mean loss of a batch, a scalar."""
+    def loss(self, output: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """Return the mean loss of a batch, a scalar.
+
+        Args:
+            output: of the network.
+            target: likewise.
+            label_smoothing: as in `torch.nn.functional.cross_entropy`.
+
+        Raises:
+            UsageError: labels are to be smoothed, and the loss is another.
+        """
         output, target = self._aligned(output, target)
         single = self.task == "classes" and output.ndim == target.ndim
         if single:
             target = target.to(output.dtype)  # the probability of class 1
+        if label_smoothing:
+            return self._smoothed(output, target, label_smoothing)
         if self._loss is not None:
             return self._loss(output, target)
         if self.task == "regression":
             return F.mse_loss(output, target)
         return (F.binary_cross_entropy_with_logits if single else F.cross_entropy)(output, target)
+
+    def _smoothed(self, output: Tensor, target: Tensor, label_smoothing: float) -> Tensor:
+        plain = self._loss is None or self._loss is F.cross_entropy
+        if self.task != "classes" or output.ndim == target.ndim or not plain:
+            raise UsageError(
+                f"label_smoothing={label_smoothing:g} is for the cross-entropy of two or more "
+                "outputs, and this training has another loss: leave it out"
+            )
+        return F.cross_entropy(output, target, label_smoothing=label_smoothing)
 
     def tally(self, output: Tensor, target: Tensor) -> Tensor:
         """Return what adds up over batches to the metric: hits, or squared errors per output."""

@@ -1,12 +1,15 @@
 """torch's optimizers by name, for one run or for a stack of them."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from normwise.stack.schedules import CONSTANT, Dial, Schedule
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 
@@ -20,7 +23,7 @@ _FUSED_ON = ("cpu", "cuda")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one run updates its weights; names, meaning and defaults are those of `torch.optim`.
+    """How one run is trained; names, meaning and defaults are those of torch.
 
     Attributes:
         optimizer: `sgd`, `adam` or `adamw`.
@@ -29,6 +32,11 @@ class Recipe:
         nesterov: Nesterov's momentum, for SGD.
         weight_decay: an L2 term in the gradient for SGD and Adam, decoupled for AdamW; None means
             torch's default (0, for AdamW 0.01).
+        schedule: how the learning rate moves.
+        clip: largest norm of all gradients together; longer ones are scaled down to it
+            (`torch.nn.utils.clip_grad_norm_`; Pascanu et al. 2013). None leaves them.
+        label_smoothing: share of the target that is spread over all classes, in the loss of
+            training (Szegedy et al. 2016).
 
     Example:
         >>> Recipe("sgd", lr=0.1, momentum=0.9).build(nn.Linear(2, 1).parameters())
@@ -41,6 +49,9 @@ class Recipe:
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float | None = None
+    schedule: Schedule = CONSTANT
+    clip: float | None = None
+    label_smoothing: float = 0.0
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Return torch's optimizer for these parameters."""
@@ -48,18 +59,28 @@ class Recipe:
 
     def options(self) -> dict[str, Any]:
         """Return the arguments of torch's optimizer."""
-        options = {name: value for name, value in asdict(self).items() if value is not None}
-        del options["optimizer"]
-        if self.optimizer != "sgd":
-            del options["momentum"], options["nesterov"]
+        options: dict[str, Any] = {"lr": self.lr}
+        if self.weight_decay is not None:
+            options["weight_decay"] = self.weight_decay
+        if self.optimizer == "sgd":
+            options |= {"momentum": self.momentum, "nesterov": self.nesterov}
         return options
+
+    def dial(self) -> Dial | None:
+        """Return what turns the learning rate; None where it stays as it is."""
+        if self.schedule.is_constant:
+            return None
+        nothing = self.build([nn.Parameter(torch.zeros(()))])
+        cycles_momentum = self.optimizer != "sgd" or self.momentum > 0
+        return Dial(self.schedule, nothing, cycles_momentum=cycles_momentum)
 
 
 class StackedOptimizer:
     """Updates stacked weights, each run by its own recipe.
 
     It is torch's optimizer: neighbouring runs with one recipe are one of its parameter groups,
-    whose parameters are slices of the stacked weights.
+    whose parameters are slices of the stacked weights. Where the learning rate depends on how a run
+    goes, every run is a group.
 
     Args:
         weights: of all runs, each `(runs, ...)` and contiguous; updated in place.
@@ -77,13 +98,36 @@ class StackedOptimizer:
         self._slices = [[weight.detach()[span] for weight in weights] for span in self._spans]
         firsts = [recipes[span.start] for span in self._spans]
         self._optimizer = _build(firsts, self._slices)
+        self._dials = [recipe.dial() for recipe in firsts]
+        self._set_dials()
+        clips = [math.inf if recipe.clip is None else recipe.clip for recipe in recipes]
+        self._clip = None
+        if min(clips) < math.inf:
+            self._clip = torch.tensor(clips, dtype=torch.float64, device=weights[0].device)
 
     def step(self, gradients: Sequence[Tensor | None]) -> None:
         """Update all weights by their gradients; one without is left as it is."""
+        if self._clip is not None:
+            gradients = clipped(gradients, self._clip)
         for span, slices in zip(self._spans, self._slices, strict=True):
             for weight, gradient in zip(slices, gradients, strict=True):
                 weight.grad = None if gradient is None else gradient[span]
         self._optimizer.step()
+        for dial in filter(None, self._dials):
+            dial.step()
+        self._set_dials()
+
+    def evaluated(self, losses: Sequence[float]) -> None:
+        """Take note of every run's validation loss."""
+        for span, dial in zip(self._spans, self._dials, strict=True):
+            if dial is not None:
+                dial.evaluated(losses[span.start])
+        self._set_dials()
+
+    def _set_dials(self) -> None:
+        for group, dial in zip(self._optimizer.param_groups, self._dials, strict=True):
+            if dial is not None:
+                dial.set(group)
 
     def keep(self, weights: Sequence[Tensor], runs: Sequence[int]) -> "StackedOptimizer":
         """Return the optimizer of the remaining runs, with what it has accumulated for them.
@@ -93,6 +137,8 @@ class StackedOptimizer:
             runs: their positions.
         """
         fewer = StackedOptimizer(weights, [self._recipes[run] for run in runs])
+        fewer._dials = [self._dials[self._place(runs[span.start])] for span in fewer._spans]
+        fewer._set_dials()
         for span, slices in zip(fewer._spans, fewer._slices, strict=True):
             for position, weight in enumerate(slices):
                 fewer._optimizer.state[weight] = self._state(position, runs[span])
@@ -102,7 +148,7 @@ class StackedOptimizer:
         """What torch keeps for one weight of runs that share a recipe."""
         states, rows = [], []
         for run in runs:
-            place = next(i for i, span in enumerate(self._spans) if run < span.stop)
+            place = self._place(run)
             states.append(self._optimizer.state.get(self._slices[place][position], {}))
             rows.append(run - self._spans[place].start)
         return {
@@ -113,13 +159,35 @@ class StackedOptimizer:
             if isinstance(value, Tensor)
         }
 
+    def _place(self, run: int) -> int:
+        """The position of a run's group."""
+        return next(i for i, span in enumerate(self._spans) if run < span.stop)
 
-def _spans(recipes: Sequence[Recipe]) -> Iterable[slice]:
+
+def clipped(gradients: Sequence[Tensor | None], limits: Tensor) -> list[Tensor | None]:
+    """Scale every run's gradients so that their norm is at most its limit.
+
+    Args:
+        gradients: of all runs, each `(runs, ...)`.
+        limits: shape (runs,).
+    """
+    squares = [g.flatten(1).double().square().sum(1) for g in gradients if g is not None]
+    norms = torch.stack(squares).sum(0).sqrt()
+    factors = (limits / (norms + 1e-6)).clamp(max=1)  # as torch.nn.utils.clip_grad_norm_ does
+    return [
+        None if g is None else g * factors.to(g.dtype).view(-1, *(1,) * (g.ndim - 1))
+        for g in gradients
+    ]
+
+
+def _spans(recipes: Sequence[Recipe]) -> Iterator[slice]:
     start = 0
-    for _, same in groupby(recipes):
-        stop = start + len(list(same))
-        yield slice(start, stop)
-        start = stop
+    for recipe, same in groupby(recipes):
+        count = len(list(same))
+        length = 1 if recipe.schedule.by_result else count
+        for begin in range(start, start + count, length):
+            yield slice(begin, begin + length)
+        start += count
 
 
 def _build(recipes: Sequence[Recipe], weights: Sequence[Sequence[Tensor]]) -> torch.optim.Optimizer:

@@ -19,7 +19,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from normwise.stack.calling import Tensors, call
 from normwise.stack.forms import DropoutForms, Masks, Site, StackedForms
 from normwise.stack.lightening import lighten
-from normwise.stack.objective import Objective
+from normwise.stack.objective import Loss
 from normwise.stack.seeding import seeded
 
 # Names under which torch's modules keep what is theirs.
@@ -77,7 +77,7 @@ class Program:
 
 def record(
     network: nn.Module,
-    objective: Objective,
+    loss_of: Loss,
     parameters: Tensors,
     buffers: Tensors,
     x: Tensor,
@@ -87,7 +87,7 @@ def record(
 
     Args:
         network: the module whose forward the runs share; it is left as it was.
-        objective: their loss.
+        loss_of: their loss, of output and target.
         parameters: of all runs, by name, runs first.
         buffers: likewise. Recording leaves them as they were; the program will update them.
         x: a batch of every run, shape (runs, batch, ...).
@@ -110,7 +110,7 @@ def record(
 
         def loss(weights: Tensors, state: Tensors, x: Tensor, y: Tensor, *masks: Tensor) -> Tensor:
             with StackedForms(Masks(masks)):
-                return objective.loss(call(network, weights | state, x), y)
+                return loss_of(call(network, weights | state, x), y)
 
         losses = torch.vmap(loss, randomness="error")(weights, state, x, y, *masks)
         gradients = torch.autograd.grad(losses.sum(), list(weights.values()), allow_unused=True)

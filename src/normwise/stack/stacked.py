@@ -56,6 +56,7 @@ class Stacked:
             self._template = copy.deepcopy(networks[0]).train()
             _compare(networks)
         self._objective = objective
+        self._smoothing = PerRun([recipe.label_smoothing for recipe in recipes])
         self._p = _dropout_p(networks)
         self._size = len(networks)
         trained = {name for name, p in networks[0].named_parameters() if p.requires_grad}
@@ -103,6 +104,10 @@ class Stacked:
         """Return each run's loss and metric on a split, in evaluation mode."""
         return [self._evaluate(run, split) for run in range(self._size)]
 
+    def evaluated(self, losses: Sequence[float]) -> None:
+        """Take note of every run's validation loss."""
+        self._optimizer.evaluated(losses)
+
     def network(self, run: int) -> nn.Module:
         """Return a copy of one run's network as it is now."""
         network = copy.deepcopy(self._template)
@@ -124,6 +129,7 @@ class Stacked:
         self._buffers = {name: buffer[chosen] for name, buffer in self._buffers.items()}
         self._optimizer = self._optimizer.keep(list(self._weights.values()), runs)
         self._p = {path: [p[run] for run in runs] for path, p in self._p.items()}
+        self._smoothing = self._smoothing.of(runs)
         self._streams.keep(runs)
         x, y = self._program.example
         self._program = self._record(Split(x[chosen], y[chosen]))
@@ -148,9 +154,12 @@ class Stacked:
     def _record(self, batch: Split) -> Program:
         for path, p in self._p.items():
             vars(self._template.get_submodule(path))["p"] = PerRun(p)
-        return record(
-            self._template, self._objective, self._parameters(), self._buffers, batch.x, batch.y
-        )
+        weights, buffers = self._parameters(), self._buffers
+        return record(self._template, self._loss, weights, buffers, batch.x, batch.y)
+
+    def _loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """The loss of training, inside torch.vmap."""
+        return self._objective.loss(output, target, self._smoothing)
 
     def _check(self, last: nn.Module, example: Split) -> None:
         """Make sure that evaluation and the program compute what the last run's network does."""
@@ -168,7 +177,8 @@ class Stacked:
         for name, buffer in self._buffers.items():
             buffer.copy_(before[name])
         with DropoutForms(Masks([mask[run] for mask in masks])):
-            loss = self._objective.loss(network(example.x), example.y)
+            smoothing = self._smoothing.values[run]
+            loss = self._objective.loss(network(example.x), example.y, smoothing)
         loss.backward()
         state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
         theirs = {n: state[n].grad for n in self._weights if state[n].grad is not None}

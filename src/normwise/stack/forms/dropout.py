@@ -22,6 +22,14 @@ class PerRun(float):
         number.values = tuple(values)
         return number
 
+    def of(self, runs: Sequence[int]) -> "PerRun":
+        """Return the numbers of some runs."""
+        return PerRun([self.values[run] for run in runs])
+
+    def __bool__(self) -> bool:
+        """Whether it is not 0 for any run."""
+        return any(self.values)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "PerRun":
         return self
 
