@@ -43,9 +43,13 @@ class Problems:
         """Note mistakes and go on."""
         self.found.extend(problems)
 
-    def collect(self) -> "_Collector":
-        """Return a context that turns a `UsageError` raised in it into noted problems."""
-        return _Collector(self)
+    def collect(self, about: str = "") -> "_Collector":
+        """Return a context that turns a `UsageError` raised in it into noted problems.
+
+        Args:
+            about: what they are about, put in front of each.
+        """
+        return _Collector(self, about)
 
     def raise_if_any(self) -> None:
         """Raise all that was noted as one `UsageError`; do nothing where nothing was noted."""
@@ -54,15 +58,15 @@ class Problems:
 
 
 class _Collector:
-    def __init__(self, problems: Problems) -> None:
-        self._problems = problems
+    def __init__(self, problems: Problems, about: str) -> None:
+        self._problems, self._about = problems, about
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if isinstance(error, UsageError):
-            self._problems.add(*error.problems)
+            self._problems.add(*(f"{self._about}{problem}" for problem in error.problems))
             return True
         return False
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from normwise.data import Data
 from normwise.errors import UsageError
-from normwise.stack import Objective
+from normwise.stack import Objective, Recipe
 from normwise.study.factories import Workshop, make, resolve_factory
 from normwise.study.variants import Variant, parse_variants
 
@@ -117,6 +117,11 @@ def test_random_states_stay_also_where_the_factory_raises(net: Net):
     assert random.getstate() == before[2]
 
 
+def untuned(variants) -> tuple[list[Variant], list[Recipe]]:
+    parsed = parse_variants(variants)
+    return parsed, [Recipe()] * len(parsed)
+
+
 def workshop(data: Data, factory: Net) -> Workshop:
     return Workshop(factory, data, Objective(data.task))
 
@@ -155,7 +160,7 @@ def complaints(task: str, factory: Net, variants="plain", data=None, loss=None) 
     loaded = data(task)
     shop = Workshop(factory, loaded, Objective(loaded.task, loss))
     with pytest.raises(UsageError) as caught:
-        shop.check(parse_variants(variants), 0, 16)
+        shop.check(*untuned(variants), 0, 16)
     return caught.value.problems
 
 
@@ -196,7 +201,7 @@ def test_a_network_that_does_not_fit_the_data(task: str, factory: Net, told: str
 )
 def test_a_network_that_fits_the_data(task: str, factory: Net, data):
     loaded = data(task)
-    workshop(loaded, factory).check(parse_variants("plain"), 0, 16)
+    workshop(loaded, factory).check(*untuned("plain"), 0, 16)
 
 
 def test_whole_numbers_where_floats_are_needed(net: Net):
@@ -260,5 +265,5 @@ def test_the_first_step_is_tried(factory: Net, loss, told: str, data):
 
 def test_checking_leaves_torchs_random_state(data, net: Net):
     before = torch.get_rng_state()
-    workshop(data("classes"), net).check(parse_variants("plain,dropout=0.5,batch"), 0, 16)
+    workshop(data("classes"), net).check(*untuned("plain,dropout=0.5,batch"), 0, 16)
     assert torch.equal(torch.get_rng_state(), before)

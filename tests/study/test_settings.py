@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -5,10 +6,12 @@ import numpy as np
 import pytest
 
 from normwise.data import Data
-from normwise.stack import Budget, Recipe
+from normwise.errors import UsageError
+from normwise.stack import Budget, Recipe, Schedule
 from normwise.study.settings import Settings, read_seeds
+from normwise.study.variants import parse_variants
 
-GOOD = Settings(5, 64, Recipe(), None, None, None, None)
+GOOD = Settings(5, 64, Recipe(), {}, None, None, None, None)
 
 
 def test_the_defaults_of_compare_are_fine():
@@ -51,7 +54,7 @@ def test_one_mistake_is_one_problem(changes: dict, told: str):
 
 
 def test_all_mistakes_come_at_once():
-    settings = Settings(0, 0, Recipe("sdg", -1.0, 2.0, False, -1.0), "mse", 0, 2.0, -1.0)
+    settings = Settings(0, 0, Recipe("sdg", -1.0, 2.0, False, -1.0), {}, "mse", 0, 2.0, -1.0)
     assert len(settings.problems("classes")) == 10
 
 
@@ -63,9 +66,11 @@ def test_a_regression_has_targets_up_to_1_and_below_0():
 def test_a_batch_is_at_most_the_training_split(data: Callable[..., Data]):
     loaded = data("classes")
     train = len(loaded.train)
-    assert replace(GOOD, batch_size=10**6, evaluate_every=1).budget(loaded) == Budget(5, train, 1)
+    assert replace(GOOD, batch_size=10**6, evaluate_every=1).budget(loaded) == Budget(
+        5, train, 1, 1
+    )
     assert replace(GOOD, batch_size=10, evaluate_every=10**6).budget(loaded) == Budget(
-        5 * (train // 10), 10, 5 * (train // 10)
+        5 * (train // 10), 10, 5 * (train // 10), train // 10
     )
 
 
@@ -126,7 +131,8 @@ def test_the_identity_names_what_numbers_depend_on():
     def huber(output, target):
         return (output - target).abs().mean()
 
-    identity = replace(GOOD, loss=huber, target=0.5, margin=0.1).identity()
+    options = {"clip": 0.5, "schedule": None}
+    identity = replace(GOOD, loss=huber, target=0.5, margin=0.1, options=options).identity()
     assert identity == {
         "epochs": 5,
         "batch_size": 64,
@@ -135,6 +141,71 @@ def test_the_identity_names_what_numbers_depend_on():
         "momentum": 0.0,
         "nesterov": False,
         "weight_decay": None,
+        "clip": 0.5,
         "loss": huber.__qualname__,
         "evaluate_every": None,
     }
+
+
+def recipe_for(variant: str, loaded: Data, **options: object) -> Recipe:
+    [parsed] = parse_variants([variant])
+    settings = replace(GOOD, epochs=6, batch_size=8, options=options)
+    return settings.recipe_for(parsed, loaded)
+
+
+def test_a_variants_own_words_go_before_the_studys(data: Callable[..., Data]):
+    loaded = data("classes")
+    epoch = len(loaded.train) // 8
+    study = {"schedule": "cosine", "warmup": 1, "clip": 2.0}
+    assert recipe_for("batch+lr=2x", loaded, **study) == Recipe(
+        lr=0.02, clip=2.0, schedule=Schedule("cosine", 6 * epoch, warmup=epoch)
+    )
+    own = recipe_for("schedule=step=2+clip=1+wd=0.5+smooth=0.1", loaded, **study)
+    assert own == Recipe(
+        weight_decay=0.5,
+        clip=1.0,
+        label_smoothing=0.1,
+        schedule=Schedule("step", 6 * epoch, every=2 * epoch, warmup=epoch),
+    )
+    assert recipe_for("schedule=constant+warmup=0", loaded, **study).schedule.is_constant
+
+
+def test_schedules_by_default_fit_the_training(data: Callable[..., Data]):
+    loaded = data("classes")
+    epoch = len(loaded.train) // 8
+    steps = 6 * epoch
+    expected = {
+        "step": Schedule("step", steps, every=round(steps / 3)),
+        "exponential": Schedule("exponential", steps, every=epoch, factor=0.01 ** (1 / 6)),
+        "exponential=0.5": Schedule("exponential", steps, every=epoch, factor=0.5),
+        "plateau": Schedule("plateau", steps),
+        "plateau=3": Schedule("plateau", steps, patience=3),
+        "cyclic": Schedule("cyclic", steps, every=round(steps / 8)),
+        "cyclic=0.5": Schedule("cyclic", steps, every=-(-epoch // 2)),
+        "onecycle": Schedule("onecycle", steps),
+    }
+    for text, schedule in expected.items():
+        assert recipe_for(f"schedule={text}", loaded).schedule == schedule
+
+
+@pytest.mark.parametrize(
+    ("variant", "options", "told"),
+    [
+        ("warmup=6", {}, "warmup=6: 6 epochs are no less than the whole training, which has 6"),
+        ("schedule=step=7", {}, "schedule=step=7: 7 epochs are no less than the whole"),
+        ("schedule=cyclic", {"warmup": 1}, "schedule=cyclic begins with a rise of its own"),
+        ("warmup=1", {"schedule": "onecycle"}, "schedule=onecycle begins with a rise of its own"),
+    ],
+)
+def test_words_that_clash(variant: str, options: dict, told: str, data: Callable[..., Data]):
+    with pytest.raises(UsageError, match=re.escape(told)):
+        recipe_for(variant, data("classes"), **options)
+
+
+def test_options_are_checked_with_everything_else():
+    options = {"schedule": "cosin", "warmup": -1, "clip": 0, "smooth": 1}
+    problems = replace(GOOD, options=options).problems("classes")
+    assert len(problems) == 4
+    assert "did you mean 'cosine'?" in problems[0]
+    [problem] = replace(GOOD, options={"smooth": 0.1}).problems("regression")
+    assert "only cross-entropy smooths its labels" in problem

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 from normwise.errors import UsageError
-from normwise.stack import Recipe
 from normwise.study.variants import Variant, parse_variants
 from normwise.study.words import WORDS, Dropout, LearningRate, Norm
 
@@ -169,8 +168,3 @@ def test_edits_do_not_depend_on_the_order_of_the_words():
     assert outputs[0].std() > 0.1
     for output in outputs[1:]:
         torch.testing.assert_close(output, outputs[0])
-
-
-def test_tuning_applies_every_word():
-    [variant] = parse_variants("wd=0.5+batch+lr=2x")
-    assert variant.tune(Recipe("sgd", 0.1, 0.9)) == Recipe("sgd", 0.2, 0.9, weight_decay=0.5)

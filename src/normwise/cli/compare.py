@@ -16,7 +16,7 @@ _VARIANTS = (
     "Variants, joined by commas, the baseline first. A variant is plain, or parts joined by +: "
     "batch, layer, group=G, instance, rms (each with :after), dropout=P, input-dropout=P, lr=5x, "
     "lr=0.05, wd=1e-4, init=he|xavier|normal=STD|zero, act=NAME, which is relu, sigmoid, tanh, "
-    "elu, leaky_relu, gelu or silu."
+    "elu, leaky_relu, gelu or silu, and schedule=, warmup=, clip= and smooth= as below."
 )
 
 
@@ -51,6 +51,22 @@ def compare(
     weight_decay: Annotated[
         float | None, typer.Option(help="As in torch.optim.", show_default="torch's")
     ] = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            help="How the learning rate moves: cosine, onecycle, step, exponential, plateau or "
+            "cyclic; step=E for every E epochs, exponential=G, plateau=N, cyclic=E.",
+            show_default="constant",
+        ),
+    ] = None,
+    warmup: Annotated[
+        float | None,
+        typer.Option(help="Epochs in which the learning rate first rises.", show_default="0"),
+    ] = None,
+    clip: Annotated[
+        float | None, typer.Option(help="Largest norm of the gradient.", show_default="any")
+    ] = None,
+    smooth: Annotated[float | None, typer.Option(help="Label smoothing.", show_default="0")] = None,
     loss: Annotated[
         str | None,
         typer.Option(
@@ -112,6 +128,10 @@ def compare(
                 momentum=momentum,
                 nesterov=nesterov,
                 weight_decay=weight_decay,
+                schedule=schedule,
+                warmup=warmup,
+                clip=clip,
+                smooth=smooth,
                 loss=loss,
                 target=target,
                 margin=margin,

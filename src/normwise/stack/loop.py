@@ -24,6 +24,7 @@ class Budget:
         batch_size: samples in a step.
         evaluate_every: steps between evaluations; there is one before the first step and one
             after the last, too.
+        steps_per_epoch: steps in one pass over the training split.
 
     Example:
         >>> budget = Budget(steps=10, batch_size=64, evaluate_every=4)
@@ -34,6 +35,7 @@ class Budget:
     steps: int
     batch_size: int
     evaluate_every: int
+    steps_per_epoch: int = 1
 
     def is_evaluation(self, step: int) -> bool:
         """Tell whether the run is evaluated after this many steps."""

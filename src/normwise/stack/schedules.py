@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch.optim import lr_scheduler
 
-SCHEDULES = ("step", "exponential", "cosine", "plateau", "cyclic", "onecycle")
+SCHEDULES = ("constant", "step", "exponential", "cosine", "plateau", "cyclic", "onecycle")
 
 _WARM_START = 0.01  # share of the learning rate with which a warm-up begins
 _LOWEST = 0.1  # share of the learning rate between which and the whole a cycle moves

@@ -27,6 +27,10 @@ def compare(
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float | None = None,
+    schedule: str | None = None,
+    warmup: float | None = None,
+    clip: float | None = None,
+    smooth: float | None = None,
     loss: str | Loss | None = None,
     target: float | None = None,
     margin: float | None = None,
@@ -61,6 +65,13 @@ def compare(
         momentum: of SGD.
         nesterov: Nesterov's momentum.
         weight_decay: as in `torch.optim`; None for torch's default.
+        schedule: how the learning rate moves: `cosine`, `onecycle`, `step=E`, `exponential=G`,
+            `plateau=N` or `cyclic=E`, the values being optional (see `normwise.stack.Schedule`);
+            None leaves it.
+        warmup: epochs in which the learning rate first rises.
+        clip: largest norm of the gradient.
+        smooth: label smoothing. These four, and the learning rate and weight decay, are words of
+            the grammar, too: a variant's own go before the study's.
         loss: a function of output and target that returns the mean loss, or the name of one in
             `torch.nn.functional`; None for cross-entropy or mean squared error, by the targets.
         target: value of the validation metric whose first reaching is timed; None for the median
@@ -89,6 +100,7 @@ def compare(
         ['plain', 'batch']
     """
     recipe = Recipe(optimizer, lr, momentum, nesterov, weight_decay)
-    settings = Settings(epochs, batch_size, recipe, loss, evaluate_every, target, margin)
+    options = {"schedule": schedule, "warmup": warmup, "clip": clip, "smooth": smooth}
+    settings = Settings(epochs, batch_size, recipe, options, loss, evaluate_every, target, margin)
     plan = Plan.of(model, data, variants, seeds, settings, device, workers, stack)
     return plan.run(out, resume, progress)

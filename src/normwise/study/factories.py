@@ -95,21 +95,27 @@ class Workshop:
         network = make(variant.factory or self.factory, seed).to(self.data.train.x.device)
         return variant.edit(network, self.example.x, seed)
 
-    def check(self, variants: list[Variant], seed: int, batch_size: int) -> None:
+    def check(
+        self, variants: list[Variant], recipes: list[Recipe], seed: int, batch_size: int
+    ) -> None:
         """Build every variant once and let it learn from one batch, on the side.
+
+        Args:
+            variants: which.
+            recipes: how each is trained.
+            seed: of its network.
+            batch_size: samples in a step.
 
         Raises:
             UsageError: all that is wrong with all variants, the network itself first.
         """
         self._check_network(make(self.factory, seed))
         problems = Problems()
-        for variant in variants:
-            try:
+        for variant, recipe in zip(variants, recipes, strict=True):
+            with problems.collect(f"variant {variant.name!r}: "):
                 if variant.factory is not None:
                     self._check_network(make(resolve_factory(variant.factory), seed))
-                self._check_training(self.build(variant, seed), batch_size)
-            except UsageError as error:
-                problems.add(*(f"variant {variant.name!r}: {p}" for p in error.problems))
+                self._check_training(self.build(variant, seed), recipe, batch_size)
         problems.raise_if_any()
 
     @property
@@ -136,14 +142,17 @@ class Workshop:
         else:
             _check_classes(tuple(output.shape), tuple(self.example.y.shape), self.data.classes or 0)
 
-    def _check_training(self, network: nn.Module, batch_size: int) -> None:
+    def _check_training(self, network: nn.Module, recipe: Recipe, batch_size: int) -> None:
         """Take a step and an evaluation as the study will, but for the update of the weights."""
         if not _trained(network):
             raise UsageError("the network has no parameters that could be trained")
         batch = Split(self.data.train.x[:batch_size], self.data.train.y[:batch_size])
         with undisturbed(network):
             try:
-                loss = self.objective.loss(network.train()(batch.x), batch.y)
+                output = network.train()(batch.x)
+                loss = self.objective.loss(output, batch.y, recipe.label_smoothing)
+            except UsageError:
+                raise
             except Exception as error:
                 raise UsageError(_failure("training step", batch, error)) from error
             _check_loss(loss)
@@ -152,7 +161,7 @@ class Workshop:
             except Exception as error:
                 raise UsageError(_failure("backward pass", batch, error)) from error
             try:
-                Alone(network, Recipe(), self.objective).evaluate(batch)
+                Alone(network, recipe, self.objective).evaluate(batch)
             except Exception as error:
                 raise UsageError(_failure("evaluation", batch, error)) from error
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from normwise.data import Data, Split, load
 from normwise.errors import Problems
-from normwise.stack import Budget, Objective, Processes
+from normwise.stack import Budget, Objective, Processes, Recipe
 from normwise.study.factories import Workshop, make, resolve_factory
 from normwise.study.fingerprint import fingerprint
 from normwise.study.networks import mlp
@@ -84,10 +84,11 @@ class Plan:
             problems.add(*_worker_problems(workers, loaded.train.x.device))
         problems.raise_if_any()
         assert loaded is not None  # otherwise there was a problem
+        recipes = _recipes(parsed, settings, loaded)
         factory = factory or mlp(loaded)
         loaded = _in_dtype_of(make(factory, read[0]), loaded)
         workshop = Workshop(factory, loaded, Objective(loaded.task, settings.loss))
-        workshop.check(parsed, read[0], settings.batch_size)
+        workshop.check(parsed, recipes, read[0], settings.batch_size)
         name = model if isinstance(model, str) else getattr(factory, "__name__", repr(factory))
         return cls(workshop, name, parsed, read, settings, workers, stack)
 
@@ -164,7 +165,7 @@ class Plan:
     def _mark(self, variant: Variant) -> str:
         """What makes a variant what it is: its network, and how it is trained."""
         network = fingerprint(self.workshop.build(variant, 0), self.workshop.example.x)
-        return f"{network} {variant.tune(self.settings.recipe)}"
+        return f"{network} {self.settings.recipe_for(variant, self.workshop.data)}"
 
     def _train(
         self,
@@ -195,7 +196,7 @@ class Plan:
         by_run = {(record.variant, record.seed): record for record in records}
         names = [variant.name for variant in self.variants]
         wanted = [(name, seed) for name in names for seed in self.seeds]
-        data, budget = self.workshop.data, self.budget
+        budget = self.budget
         results = Results(
             records=[by_run[run] for run in wanted if run in by_run],
             variants=names,
@@ -204,9 +205,9 @@ class Plan:
             target=self.settings.target,
             margin=self.settings.margin,
             budget=budget.steps,
-            steps_per_epoch=len(data.train) // budget.batch_size,
+            steps_per_epoch=budget.steps_per_epoch,
         )
-        facts = {**self._facts(), "training": f"{schedule}, on {data.train.x.device}"}
+        facts = {**self._facts(), "training": f"{schedule}, on {self.workshop.example.x.device}"}
         return Study(results, facts, schedule.frame(), None if store is None else store.folder)
 
     def _facts(self) -> dict[str, str]:
@@ -231,6 +232,17 @@ class Plan:
 _UNCHANGED = Variant("plain")
 
 
+def _recipes(variants: list[Variant], settings: Settings, data: Data) -> list[Recipe]:
+    """How each variant is trained."""
+    settings.recipe_for(_UNCHANGED, data)  # what is wrong for all is said once
+    problems, recipes = Problems(), []
+    for variant in variants:
+        with problems.collect(f"variant {variant.name!r}: "):
+            recipes.append(settings.recipe_for(variant, data))
+    problems.raise_if_any()
+    return recipes
+
+
 def _worker_problems(workers: int, device: torch.device) -> list[str]:
     """Several processes are forks of this one, on the CPU."""
     if device.type != "cpu":
@@ -247,6 +259,7 @@ def _described(settings: Settings) -> str:
         told.append(f"momentum={recipe.momentum:g}{' (Nesterov)' if recipe.nesterov else ''}")
     if recipe.weight_decay is not None:
         told.append(f"weight_decay={recipe.weight_decay:g}")
+    told += [f"{key}={value}" for key, value in settings.options.items() if value is not None]
     return ", ".join(told)
 
 

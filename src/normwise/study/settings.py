@@ -2,16 +2,19 @@
 
 import math
 import numbers
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from normwise.data import Data
 from normwise.errors import Problems, suggest
 from normwise.stack import LOSSES, OPTIMIZERS, Budget, Recipe
 from normwise.stack.objective import Loss
+from normwise.study.variants import Variant
+from normwise.study.words import parse_options
 
 _EVALUATIONS = (8, 50)  # at least and at most, where the user does not say
+_BASE = ("optimizer", "lr", "momentum", "nesterov", "weight_decay")  # the rest are options
 _EVALUATION_SHARE = 0.2  # evaluated per sample trained on: a forward costs a third of a step
 
 
@@ -23,6 +26,7 @@ class Settings:
         epochs: passes over the training split.
         batch_size: samples in a step.
         recipe: the optimizer; variants may change its learning rate and weight decay.
+        options: values of words that go for all variants which do not say otherwise, by key.
         loss: a function, its name in torch.nn.functional, or None to infer it from the targets.
         evaluate_every: steps between evaluations, or None for 8 to 50 of them, few enough to cost
             little next to the training.
@@ -33,6 +37,7 @@ class Settings:
     epochs: int
     batch_size: int
     recipe: Recipe
+    options: Mapping[str, object]
     loss: str | Loss | None
     evaluate_every: int | None
     target: float | None
@@ -46,6 +51,8 @@ class Settings:
         if self.evaluate_every is not None:
             problems.add(*not_counting("evaluate_every", self.evaluate_every))
         problems.add(*_recipe_problems(self.recipe))
+        with problems.collect():
+            parse_options(self.options)
         if isinstance(self.loss, str) and self.loss not in LOSSES:
             problems.add(
                 f"unknown loss {self.loss!r}{suggest(self.loss, LOSSES)}: use one of "
@@ -53,6 +60,9 @@ class Settings:
             )
         elif not (self.loss is None or isinstance(self.loss, str) or callable(self.loss)):
             problems.add(f"loss={self.loss!r}: give a function of output and target, or its name")
+        smooth, plain = self.options.get("smooth"), self.loss in (None, "cross_entropy")
+        if smooth and not (plain and task in (None, "classes")):
+            problems.add(f"smooth={smooth}: only cross-entropy smooths its labels; leave it out")
         if self.target is not None and not _reachable(self.target, task):
             problems.add(
                 f"target={self.target!r}: no run can reach it, since "
@@ -71,7 +81,20 @@ class Settings:
             affordable = int(_EVALUATION_SHARE * steps * batch_size / len(data.val))
             evaluations = min(max(affordable, _EVALUATIONS[0]), _EVALUATIONS[1])
             every = math.ceil(steps / evaluations)
-        return Budget(steps, batch_size, min(every, steps))
+        return Budget(steps, batch_size, min(every, steps), len(data.train) // batch_size)
+
+    def recipe_for(self, variant: Variant, data: Data) -> Recipe:
+        """Return how the runs of a variant are trained; its own words go before the study's.
+
+        Raises:
+            UsageError: the words do not fit the training, or each other.
+        """
+        decided = {word.slot for word in variant.words}
+        words = [word for word in parse_options(self.options) if word.slot not in decided]
+        recipe, budget = self.recipe, self.budget(data)
+        for word in [*words, *variant.words]:
+            recipe = word.tune(recipe, budget)
+        return recipe
 
     def identity(self) -> dict[str, Any]:
         """Return what a run's numbers depend on, as plain values."""
@@ -79,7 +102,8 @@ class Settings:
         return {
             "epochs": self.epochs,
             "batch_size": self.batch_size,
-            **asdict(self.recipe),
+            **{name: getattr(self.recipe, name) for name in _BASE},
+            **{key: value for key, value in self.options.items() if value is not None},
             "loss": loss,
             "evaluate_every": self.evaluate_every,
         }

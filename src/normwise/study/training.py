@@ -122,7 +122,7 @@ class Training:
         variant, seed = self.variants[name[0]], name[1]
         return Run(
             build=lambda: self.workshop.build(variant, seed),
-            recipe=variant.tune(self.settings.recipe),
+            recipe=self.settings.recipe_for(variant, self.workshop.data),
             seed=seed,
             architecture=variant.architecture,
         )

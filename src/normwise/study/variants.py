@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from normwise.errors import Problems, UsageError
-from normwise.stack import Recipe
 from normwise.study.words import Word, parse_word
 
 Factory = Callable[[], nn.Module]
@@ -38,12 +37,6 @@ class Variant:
         for word in sorted(self.words, key=lambda word: word.order):
             network = word.edit(network, example, seed)
         return network
-
-    def tune(self, recipe: Recipe) -> Recipe:
-        """Apply the words that change the training."""
-        for word in self.words:
-            recipe = word.tune(recipe)
-        return recipe
 
 
 Variants = str | Iterable[str] | Mapping[str, str | Factory]

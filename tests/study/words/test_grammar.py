@@ -8,16 +8,20 @@ from torch import nn
 
 from normwise.edit import ACTIVATIONS, INITS
 from normwise.errors import UsageError
-from normwise.stack import Recipe, derive
+from normwise.stack import SCHEDULES, Budget, Recipe, derive
 from normwise.study.words import (
     GRAMMAR,
     WORDS,
     Act,
+    Clip,
     Dropout,
     Init,
     InputDropout,
     LearningRate,
     Norm,
+    Scheduled,
+    Smooth,
+    Warmup,
     WeightDecay,
     Word,
     parse_word,
@@ -45,6 +49,12 @@ EXAMPLES: dict[str, Word] = {
     "init=zero": Init("zero", None),
     "act=tanh": Act("tanh"),
     "act=leaky_relu": Act("leaky_relu"),
+    "clip=0.5": Clip(0.5),
+    "smooth=.1": Smooth(0.1),
+    "schedule=cosine": Scheduled("cosine", None),
+    "schedule=step=2.5": Scheduled("step", 2.5),
+    "schedule=plateau=0": Scheduled("plateau", 0.0),
+    "warmup=0.5": Warmup(0.5),
 }
 
 MISTAKES = {
@@ -79,6 +89,16 @@ MISTAKES = {
     "init=he=2": "only normal has a standard deviation; write init=he",
     "act=tahn": "unknown activation (did you mean 'tanh'?)",
     "act=": "unknown activation",
+    "clip=0": "the largest norm of the gradient is positive",
+    "smooth=1": "lies in [0, 1)",
+    "schedule": "schedule needs a value: use schedule=cosine",
+    "schedule=cosin": "unknown schedule (did you mean 'cosine'?)",
+    "schedule=cosine=3": "cosine takes no value; write schedule=cosine",
+    "schedule=step=0": "the value is positive",
+    "schedule=plateau=1.5": "the patience is a whole number",
+    "schedule=exponential=1": "the factor of an epoch lies in (0, 1)",
+    "schedule=step=": "'' is not a finite number",
+    "warmup=-1": "the epochs of a warm-up are 0 or more",
 }
 
 
@@ -97,7 +117,7 @@ def test_a_mistake_is_told(text: str):
 def test_every_word_and_value_is_in_the_grammar_and_the_examples():
     named = re.split(r"[\s,|:=]+", GRAMMAR)
     assert set(WORDS) <= set(named)
-    assert {*INITS, *ACTIVATIONS} <= set(named)
+    assert {*INITS, *ACTIVATIONS, *SCHEDULES} <= set(named)
     assert {re.split("[:=]", text)[0] for text in EXAMPLES} == set(WORDS)
 
 
@@ -131,10 +151,16 @@ def test_values_come_back_exactly(share: float, positive: float, groups: int):
 
 def test_words_tune_the_training_they_name_and_nothing_else():
     recipe = Recipe("adam", 0.02)
-    assert parse_word("lr=5x").tune(recipe) == Recipe("adam", 0.1)
-    assert parse_word("lr=0.5").tune(recipe) == Recipe("adam", 0.5)
-    assert parse_word("wd=0.3").tune(recipe) == Recipe("adam", 0.02, weight_decay=0.3)
-    assert parse_word("batch").tune(recipe) == recipe
+    expected = {
+        "lr=5x": Recipe("adam", 0.1),
+        "lr=0.5": Recipe("adam", 0.5),
+        "wd=0.3": Recipe("adam", 0.02, weight_decay=0.3),
+        "clip=2": Recipe("adam", 0.02, clip=2.0),
+        "smooth=0.1": Recipe("adam", 0.02, label_smoothing=0.1),
+        "batch": recipe,
+    }
+    for text, tuned in expected.items():
+        assert parse_word(text).tune(recipe, Budget(10, 4, 5)) == tuned
 
 
 def edited(text: str, seed: int = 0) -> nn.Sequential:

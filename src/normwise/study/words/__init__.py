@@ -1,0 +1,26 @@
+"""The words of the variant grammar."""
+
+from normwise.study.words.editing import Act, Dropout, Init, InputDropout, Norm
+from normwise.study.words.grammar import GRAMMAR, WORDS, parse_options, parse_word
+from normwise.study.words.scheduling import Scheduled, Warmup
+from normwise.study.words.tuning import Clip, LearningRate, Smooth, WeightDecay
+from normwise.study.words.word import Word
+
+__all__ = [
+    "GRAMMAR",
+    "WORDS",
+    "Act",
+    "Clip",
+    "Dropout",
+    "Init",
+    "InputDropout",
+    "LearningRate",
+    "Norm",
+    "Scheduled",
+    "Smooth",
+    "Warmup",
+    "WeightDecay",
+    "Word",
+    "parse_options",
+    "parse_word",
+]
