@@ -225,3 +225,36 @@ def test_memory_that_only_caches_files_counts_as_free():
     """A machine that has read much has little unused memory, and yet room for a stack."""
     found = _free_memory(torch.device("cpu"))
     assert found == pytest.approx(psutil.virtual_memory().available, rel=0.2)
+
+
+def study(seeds: int, recipes: Sequence[Recipe]) -> list[Run]:
+    """Every recipe with every seed, one seed after another, as studies list them."""
+    return [
+        Run(lambda: nn.Linear(6, 3), recipe, seed, "a")
+        for seed in range(seeds)
+        for recipe in recipes
+    ]
+
+
+@pytest.mark.parametrize(
+    "recipes", [[SGD, Recipe("sgd", lr=0.2), Recipe("sgd", lr=0.3)], [SGD, SGD, SGD]]
+)
+def test_runs_of_one_seed_are_kept_together_to_share_batches(
+    recipes: list[Recipe], plan: Any, monkeypatch: pytest.MonkeyPatch
+):
+    World(monkeypatch, cores=2)
+    runs = study(4, recipes)
+    workers, shares = plan(runs)
+    assert workers == 2
+    seeds = [[runs[run].seed for run in share.runs] for share in shares]
+    assert sorted(seeds) == [[0, 1] * 3, [2, 3] * 3]
+    for share in shares:
+        assert [runs[run].recipe for run in share.runs] == [r for r in recipes for _ in range(2)]
+
+
+def test_seeds_that_cannot_be_divided_evenly_are_not(plan: Any, monkeypatch: pytest.MonkeyPatch):
+    World(monkeypatch, cores=2)
+    runs = study(5, [SGD, Recipe("sgd", lr=0.2)])
+    _, shares = plan(runs)
+    assert sorted(len(share.runs) for share in shares) == [5, 5]
+    assert everybody(shares) == list(range(10))

@@ -41,6 +41,11 @@ class Alone:
         """One, or none once the run has left."""
         return self._size
 
+    @property
+    def batches(self) -> int:
+        """As many as runs."""
+        return self._size
+
     def step(self, x: Tensor, y: Tensor) -> Tensor:
         """Update the network on `x[0]` and `y[0]`; return its loss, shape (1,)."""
         smoothing = self._recipe.label_smoothing

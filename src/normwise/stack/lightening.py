@@ -6,8 +6,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, fx
 
+from normwise.stack.products import leave_products
+from normwise.stack.sharing import share
 
-def lighten(graph: fx.GraphModule, tensors: Sequence[Tensor]) -> int:
+
+def lighten(graph: fx.GraphModule, tensors: Sequence[Tensor]) -> tuple[int, list[bool]]:
     """Leave out what a replay need not do, and bind the program to tensors.
 
     Args:
@@ -15,14 +18,18 @@ def lighten(graph: fx.GraphModule, tensors: Sequence[Tensor]) -> int:
         tensors: stand for its first inputs from now on.
 
     Returns:
-        Bytes of the intermediate results that are alive at once, at most.
+        Bytes of the intermediate results that are alive at once, at most; and for every output
+        whether the program returns the factors of a product in its place.
     """
     _simplify(graph)
+    placeholders = graph.graph.find_nodes(op="placeholder")
+    share(graph, placeholders[len(tensors) :])
+    are_products = leave_products(graph)
     memory = _peak(graph)
     _bind(graph, tensors)
     _call_from_python(graph)
     graph.recompile()
-    return memory
+    return memory, are_products
 
 
 def _simplify(graph: fx.GraphModule) -> None:

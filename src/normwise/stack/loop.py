@@ -104,10 +104,19 @@ class Stack(Protocol):
         """How many runs there are."""
         ...
 
+    @property
+    def batches(self) -> int:
+        """How many batches a step takes: run r trains on number r modulo this."""
+        ...
+
     def step(self, x: Tensor, y: Tensor) -> Tensor:
-        """Update every run on its batch, `x[run]` and `y[run]`; return the losses, shape (size,).
+        """Update every run on its batch; return the losses, shape (size,).
 
         Nothing here waits for the device.
+
+        Args:
+            x: samples, shape (batches, samples, ...).
+            y: targets.
         """
         ...
 
@@ -200,20 +209,21 @@ class _Training:
         return self.outcomes
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of all active runs, `budget.steps` times."""
+        """Yield the batches of the active runs, `budget.steps` times."""
         train, left = self.data.train, self.budget.steps
         x, y = train.x[:0], train.y[:0]
         while left:
             # Runs that have left go on drawing, so that nobody's order depends on them.
             epoch = torch.stack([order.next_epoch() for order in self.orders], 1)[:left]
             for indices in epoch.to(train.x.device):
-                batch = indices[self.active].flatten()
+                batches = self.stack.batches
+                batch = indices[self.active[:batches]].flatten()
                 if len(batch) != len(x):
                     x, y = (t.new_empty((len(batch), *t.shape[1:])) for t in (train.x, train.y))
                 # Into the same memory every time: fresh pages cost more than the copy.
                 torch.index_select(train.x, 0, batch, out=x)
                 torch.index_select(train.y, 0, batch, out=y)
-                shape = (len(self.active), -1)
+                shape = (batches, -1)
                 yield x.unflatten(0, shape), y.unflatten(0, shape)
             left -= len(epoch)
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from normwise.stack.products import Product
 from normwise.stack.schedules import CONSTANT, Dial, Schedule
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
@@ -101,17 +102,29 @@ class StackedOptimizer:
         self._dials = [recipe.dial() for recipe in firsts]
         self._set_dials()
         clips = [math.inf if recipe.clip is None else recipe.clip for recipe in recipes]
+        # Plain descent needs the gradient for nothing else, so it is never written down.
+        self._takes_products = all(
+            recipe.optimizer == "sgd" and not recipe.momentum and recipe.clip is None
+            for recipe in recipes
+        )
         self._clip = None
         if min(clips) < math.inf:
             self._clip = torch.tensor(clips, dtype=torch.float64, device=weights[0].device)
 
-    def step(self, gradients: Sequence[Tensor | None]) -> None:
+    def step(self, gradients: Sequence[Tensor | Product | None]) -> None:
         """Update all weights by their gradients; one without is left as it is."""
+        if not self._takes_products:
+            gradients = [g.value() if isinstance(g, Product) else g for g in gradients]
         if self._clip is not None:
             gradients = clipped(gradients, self._clip)
-        for span, slices in zip(self._spans, self._slices, strict=True):
+        groups = self._optimizer.param_groups
+        for span, slices, group in zip(self._spans, self._slices, groups, strict=True):
             for weight, gradient in zip(slices, gradients, strict=True):
-                weight.grad = None if gradient is None else gradient[span]
+                if isinstance(gradient, Product):
+                    kept = 1 - group["lr"] * group["weight_decay"]
+                    gradient.add_to(weight, span.start, alpha=-group["lr"], beta=kept)
+                else:
+                    weight.grad = None if gradient is None else gradient[span]
         self._optimizer.step()
         for dial in filter(None, self._dials):
             dial.step()
@@ -164,7 +177,7 @@ class StackedOptimizer:
         return next(i for i, span in enumerate(self._spans) if run < span.stop)
 
 
-def clipped(gradients: Sequence[Tensor | None], limits: Tensor) -> list[Tensor | None]:
+def clipped(gradients: Sequence[Any], limits: Tensor) -> list[Tensor | None]:
     """Scale every run's gradients so that their norm is at most its limit.
 
     Args:

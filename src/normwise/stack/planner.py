@@ -3,6 +3,7 @@
 import itertools
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -174,7 +175,7 @@ class Planner:
         count = -(-len(group) // size)
         if self._asked_stack is None:
             count = max(count, parts)
-        shares = _divide(group, count)
+        shares = _divide(group, count, [runs[run].seed for run in group])
         return [Share(share, len(share) > 1 and size > 1, reason) for share in shares]
 
     def _try(
@@ -207,7 +208,7 @@ class Planner:
 
     def _time(self, stack: Stack) -> float:
         """Seconds of a step, the median of a few."""
-        batch = repeat(self._example, stack.size)
+        batch = repeat(self._example, stack.batches)
         warm, least, most = _TRIAL_STEPS
         times: list[float] = []
         started = time.perf_counter()
@@ -222,18 +223,36 @@ class Planner:
 
 
 def _groups(runs: Sequence[Run]) -> list[list[int]]:
-    """Positions of the runs by architecture and optimizer, equal recipes together."""
+    """Positions of the runs by architecture and optimizer.
+
+    Equal recipes stand together, and every seed once before any comes again, so that runs of one
+    seed can share its batches.
+    """
     groups: dict[Any, list[int]] = {}
+    ranks: dict[Recipe, int] = {}
+    places: list[tuple[int, int, int]] = []
+    repeats: Counter[tuple[Any, ...]] = Counter()
     for position, run in enumerate(runs):
         groups.setdefault((run.architecture, run.recipe.optimizer), []).append(position)
-    order = {recipe: rank for rank, recipe in enumerate(dict.fromkeys(r.recipe for r in runs))}
-    return [sorted(group, key=lambda run: order[runs[run].recipe]) for group in groups.values()]
+        rank = ranks.setdefault(run.recipe, len(ranks))
+        places.append((rank, repeats[run.architecture, rank, run.seed], position))
+        repeats[run.architecture, rank, run.seed] += 1
+    return [sorted(group, key=places.__getitem__) for group in groups.values()]
 
 
-def _divide(group: Sequence[int], count: int) -> list[tuple[int, ...]]:
-    """Cut a group into parts of nearly equal length; neighbours, and so equal recipes, stay so."""
-    ends = [len(group) * part // count for part in range(count + 1)]
-    return [tuple(group[a:b]) for a, b in itertools.pairwise(ends) if a < b]
+def _divide(group: Sequence[int], count: int, seeds: Sequence[int]) -> list[tuple[int, ...]]:
+    """Cut a group into parts of equal length, or nearly.
+
+    Runs of one seed stay together where the parts can be equal so, and neighbours otherwise.
+    """
+    places = {seed: place for place, seed in enumerate(dict.fromkeys(seeds))}
+    parts: list[list[int]] = [[] for _ in range(count)]
+    for run, seed in zip(group, seeds, strict=True):
+        parts[places[seed] * count // len(places)].append(run)
+    if len({len(part) for part in parts}) > 1:
+        ends = [len(group) * part // count for part in range(count + 1)]
+        parts = [list(group[a:b]) for a, b in itertools.pairwise(ends)]
+    return [tuple(part) for part in parts if part]
 
 
 def _loops(group: Sequence[int], reason: str) -> list[Share]:

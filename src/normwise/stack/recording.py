@@ -20,7 +20,9 @@ from normwise.stack.calling import Tensors, call
 from normwise.stack.forms import DropoutForms, Masks, Site, StackedForms
 from normwise.stack.lightening import lighten
 from normwise.stack.objective import Loss
+from normwise.stack.products import Product
 from normwise.stack.seeding import seeded
+from normwise.stack.sharing import repeated
 
 # Names under which torch's modules keep what is theirs.
 _TORCH_OWN = {name for name in vars(nn.RNN(1, 1)) if name.startswith("_")}
@@ -29,6 +31,7 @@ _TORCH_OWN = {name for name in vars(nn.RNN(1, 1)) if name.startswith("_")}
 # What torch says, mostly about torch, and what it means.
 _PLAINLY = {
     "data-dependent control flow": "decides by the data",
+    "called random operation": "draws random numbers of its own",
     "calling .item()": "takes a number out of a tensor, as .item() and float() do",
     "must override the setup_context": "uses an autograd.Function that has no rule for torch.vmap",
     "does not have vmap support": "uses an autograd.Function that has no rule for torch.vmap",
@@ -49,6 +52,9 @@ class NotStackable(Exception):  # noqa: N818  (no mistake of anybody's: the loop
     """
 
 
+Gradients = dict[str, Tensor | Product]
+
+
 @dataclass(frozen=True)
 class Program:
     """A recorded training step of all runs.
@@ -57,21 +63,25 @@ class Program:
         graph: takes x, y and masks, all with the runs in front, and returns the losses and the
             gradients. It holds the parameters, and the buffers, which it updates.
         trained: the parameters that have a gradient, in its order.
+        are_products: for each, whether the graph returns its factors.
         sites: the dropouts that need a mask.
-        example: the batch that it was recorded with.
         memory: bytes of the intermediate results that are alive at once, at most.
     """
 
     graph: fx.GraphModule
     trained: tuple[str, ...]
+    are_products: tuple[bool, ...]
     sites: tuple[Site, ...]
-    example: tuple[Tensor, Tensor]
     memory: int
 
-    def __call__(self, x: Tensor, y: Tensor, masks: Sequence[Tensor]) -> tuple[Tensor, Tensors]:
-        """Return losses (runs,) and gradients by name."""
+    def __call__(self, x: Tensor, y: Tensor, masks: Sequence[Tensor]) -> tuple[Tensor, Gradients]:
+        """Return losses (runs,) and gradients by name; a product is that of the transpose."""
         with torch.inference_mode():  # nothing here is for autograd, whose bookkeeping takes time
-            losses, *gradients = self.graph(x, y, *masks)
+            losses, *results = self.graph(x, y, *masks)
+        gradients = (
+            Product(*result) if is_product else result
+            for result, is_product in zip(results, self.are_products, strict=True)
+        )
         return losses, dict(zip(self.trained, gradients, strict=True))
 
 
@@ -90,8 +100,8 @@ def record(
         loss_of: their loss, of output and target.
         parameters: of all runs, by name, runs first.
         buffers: likewise. Recording leaves them as they were; the program will update them.
-        x: a batch of every run, shape (runs, batch, ...).
-        y: its targets.
+        x: batches, shape (batches, samples, ...); run r takes number r modulo their count.
+        y: their targets.
 
     Raises:
         NotStackable: the forward draws random numbers, decides by the data, keeps a state of its
@@ -100,13 +110,14 @@ def record(
     sites = _sites(network, x[0])
     names = list(parameters), list(buffers)
     trained: list[str] = []
-    runs = len(x)
+    runs = len(next(iter(parameters.values())))
 
     def step(*tensors: Tensor) -> tuple[Tensor, ...]:
         values = iter(tensors)
         weights = {name: next(values).detach().requires_grad_() for name in names[0]}
         state = {name: next(values) for name in names[1]}
-        x, y, *masks = values
+        x, y = (repeated(next(values), runs) for _ in range(2))
+        masks = list(values)
 
         def loss(weights: Tensors, state: Tensors, x: Tensor, y: Tensor, *masks: Tensor) -> Tensor:
             with StackedForms(Masks(masks)):
@@ -121,8 +132,8 @@ def record(
     masks = [x.new_ones((runs, *site.shape), dtype=site.dtype) for site in sites]
     copies = {name: buffer.clone() for name, buffer in buffers.items()}
     graph = make_fx(step)(*parameters.values(), *copies.values(), x, y, *masks)
-    memory = lighten(graph, [*parameters.values(), *buffers.values()])
-    return Program(graph, tuple(trained), tuple(sites), (x, y), memory)
+    memory, are_products = lighten(graph, [*parameters.values(), *buffers.values()])
+    return Program(graph, tuple(trained), tuple(are_products[1:]), tuple(sites), memory)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from normwise.stack.calling import Tensors, call
 from normwise.stack.forms import DropoutForms, Masks, PerRun, Streams
 from normwise.stack.objective import Objective
 from normwise.stack.optimizers import Recipe, StackedOptimizer
+from normwise.stack.products import Product
 from normwise.stack.recording import NotStackable, Program, attributes, record, refusing
 from normwise.stack.seeding import derive
 from normwise.trace.functions import DROPOUT_TYPES
@@ -58,7 +59,7 @@ class Stacked:
         self._objective = objective
         self._smoothing = PerRun([recipe.label_smoothing for recipe in recipes])
         self._p = _dropout_p(networks)
-        self._size = len(networks)
+        self._size, self._seeds, self._example = len(networks), list(seeds), example
         trained = {name for name, p in networks[0].named_parameters() if p.requires_grad}
         parameters = [dict(network.named_parameters()) for network in networks]
         frozen = [_pick(each, set(each) - trained) for each in parameters]
@@ -75,8 +76,15 @@ class Stacked:
         self._optimizer = StackedOptimizer(list(self._weights.values()), recipes)
         self._streams = Streams([derive(seed, "dropout") for seed in seeds], example.x.device)
         with refusing():
-            self._program = self._record(repeat(example, self._size))
-            self._check(networks[-1], example)
+            self._program = self._record()
+            self._check(networks[-1])
+
+    @property
+    def batches(self) -> int:
+        """How many batches a step takes: runs whose seeds come again in one order share them."""
+        seeds = self._seeds
+        periods = (n for n in range(1, len(seeds) + 1) if len(seeds) % n == 0)
+        return next((n for n in periods if seeds[:-n] == seeds[n:]), 0)
 
     @property
     def size(self) -> int:
@@ -90,15 +98,18 @@ class Stacked:
         return 3 * weights + self._program.memory
 
     def step(self, x: Tensor, y: Tensor) -> Tensor:
-        """Update every run on its batch; return the losses, shape (size,)."""
+        """Update run r on batch r modulo `batches`; return the losses, shape (size,)."""
         masks = self._streams.draw(self._program.sites)
         losses, gradients = self._program(x, y, masks)
-        stored = {
-            name: (gradient.mT if name in self._across else gradient).contiguous()
-            for name, gradient in gradients.items()
-        }
+        stored = {name: self._stored(name, gradient) for name, gradient in gradients.items()}
         self._optimizer.step([stored.get(name) for name in self._weights])
         return losses
+
+    def _stored(self, name: str, gradient: Tensor | Product) -> Tensor | Product:
+        """A gradient as the weights are stored."""
+        if isinstance(gradient, Product):
+            return gradient if name in self._across else gradient.value().mT.contiguous()
+        return (gradient.mT if name in self._across else gradient).contiguous()
 
     def evaluate(self, split: Split) -> list[tuple[float, float]]:
         """Return each run's loss and metric on a split, in evaluation mode."""
@@ -111,8 +122,7 @@ class Stacked:
     def network(self, run: int) -> nn.Module:
         """Return a copy of one run's network as it is now."""
         network = copy.deepcopy(self._template)
-        for path, p in self._p.items():
-            vars(network.get_submodule(path))["p"] = p[run]
+        self._set_p(network, run)
         values = self._values()
         with torch.no_grad():
             for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
@@ -121,7 +131,7 @@ class Stacked:
 
     def keep(self, runs: Sequence[int]) -> None:
         """Go on with these runs only, and free the memory of the others."""
-        self._size = len(runs)
+        self._size, self._seeds = len(runs), [self._seeds[run] for run in runs]
         if not runs:
             return
         chosen = list(runs)
@@ -131,8 +141,7 @@ class Stacked:
         self._p = {path: [p[run] for run in runs] for path, p in self._p.items()}
         self._smoothing = self._smoothing.of(runs)
         self._streams.keep(runs)
-        x, y = self._program.example
-        self._program = self._record(Split(x[chosen], y[chosen]))
+        self._program = self._record()
 
     def _parameters(self) -> Tensors:
         """The weights as the forward expects them."""
@@ -146,30 +155,36 @@ class Stacked:
 
     def _evaluate(self, run: int, split: Split) -> tuple[float, float]:
         values = {name: value[run] for name, value in self._values().items()}
+        self._set_p(self._template, run)
         forward = partial(call, self._template.eval(), values)
         scores = evaluate(forward, self._objective, split)
         self._template.train()
         return scores
 
-    def _record(self, batch: Split) -> Program:
+    def _set_p(self, network: nn.Module, run: int) -> None:
+        for path, p in self._p.items():
+            vars(network.get_submodule(path))["p"] = p[run]
+
+    def _record(self) -> Program:
         for path, p in self._p.items():
             vars(self._template.get_submodule(path))["p"] = PerRun(p)
         weights, buffers = self._parameters(), self._buffers
+        batch = repeat(self._example, self.batches)
         return record(self._template, self._loss, weights, buffers, batch.x, batch.y)
 
     def _loss(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of training, inside torch.vmap."""
         return self._objective.loss(output, target, self._smoothing)
 
-    def _check(self, last: nn.Module, example: Split) -> None:
+    def _check(self, last: nn.Module) -> None:
         """Make sure that evaluation and the program compute what the last run's network does."""
-        network, run = copy.deepcopy(last), self._size - 1
+        network, run, example = copy.deepcopy(last), self._size - 1, self._example
         score = self._evaluate(run, example)[0]
         alone = evaluate(network.eval(), self._objective, example)[0]
         if not _close([torch.tensor(score)], [torch.tensor(alone)]):
             raise NotStackable("an evaluation of the stack differs from the network's own")
         network.train()
-        batch = repeat(example, self._size)
+        batch = repeat(example, self.batches)
         masks = Streams(range(self._size), batch.x.device).draw(self._program.sites)
         before = {name: buffer.clone() for name, buffer in self._buffers.items()}
         losses, gradients = self._program(batch.x, batch.y, masks)
@@ -183,12 +198,16 @@ class Stacked:
         state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
         theirs = {n: state[n].grad for n in self._weights if state[n].grad is not None}
         same = theirs.keys() == gradients.keys() and _close(
-            [gradients[name][run] for name in theirs], list(theirs.values())
+            [_of_run(gradients[name], run) for name in theirs], list(theirs.values())
         )
         same &= _close([losses[run]], [loss])
         same &= all(_close([buffer[run]], [state[name]]) for name, buffer in buffers.items())
         if not same:
             raise NotStackable("a step of the recorded program differs from the network's own")
+
+
+def _of_run(gradient: Tensor | Product, run: int) -> Tensor:
+    return gradient.value()[run].mT if isinstance(gradient, Product) else gradient[run]
 
 
 def _close(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
@@ -266,7 +285,7 @@ def _pick(tensors: Mapping[str, Tensor], names: set[str]) -> Tensors:
     return {name: tensor for name, tensor in tensors.items() if name in names}
 
 
-def repeat(example: Split, runs: int) -> Split:
-    """Return the example as a batch of every run."""
-    x, y = (t.expand(runs, *t.shape).contiguous() for t in (example.x, example.y))
+def repeat(example: Split, batches: int) -> Split:
+    """Return the example as several batches."""
+    x, y = (t.expand(batches, *t.shape).contiguous() for t in (example.x, example.y))
     return Split(x, y)

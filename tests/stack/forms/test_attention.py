@@ -27,7 +27,7 @@ def test_attention_with_torchs_own_masks(name: str, draw: Any):
     sites = Masks()
     with DropoutForms(sites):
         whole = F.scaled_dot_product_attention(query, key, value, dropout_p=0.4, **options)
-    assert [(site.shape, site.p) for site in sites.sites] == [((2, 3, 5, 6), 0.4)]
+    assert [(site.shape, site.numbers) for site in sites.sites] == [((2, 3, 5, 6), (0.4,))]
     torch.testing.assert_close(whole, F.scaled_dot_product_attention(query, key, value, **options))
     masks = Streams([3], torch.device("cpu")).draw(sites.sites)
     with DropoutForms(Masks([mask[0] for mask in masks])):

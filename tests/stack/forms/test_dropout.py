@@ -89,3 +89,37 @@ def test_a_number_of_every_run_reads_as_the_first():
     p = PerRun([0.5, 0.25])
     assert p == 0.5
     assert p.values == (0.5, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("fill", "same"),
+    [
+        (lambda x: x.normal_(), lambda x: x.normal_(0.0, 1.0)),
+        (lambda x: x.normal_(std=PerRun([2.0, 3.0])), lambda x: x.normal_(0.0, 3.0)),
+        (lambda x: x.uniform_(-1.0), lambda x: x.uniform_(-1.0, 1.0)),
+        (lambda x: x.uniform_(to=PerRun([2.0, 3.0]) / 2), lambda x: x.uniform_(0.0, 1.5)),
+        (lambda x: x.bernoulli_(1 - PerRun([0.5, 0.1])), lambda x: x.bernoulli_(0.9)),
+    ],
+)
+@pytest.mark.parametrize("shape", [(5, 3), (40, 30)])
+def test_random_fills_are_torchs(fill: Any, same: Any, shape: tuple[int, ...]):
+    x = torch.ones(shape)
+    sites = Masks()
+    with DropoutForms(sites):
+        fill(x.new_empty(shape))
+    drawn = Streams([4, 9], x.device).draw(sites.sites)
+    with DropoutForms(Masks([each[1] for each in drawn])):
+        found = x.new_empty(shape)
+        assert fill(found) is found
+    torch.manual_seed(9)
+    assert torch.equal(found, same(torch.empty(shape)))
+
+
+def test_arithmetic_is_for_every_run():
+    p = PerRun([0.5, 0.25])
+    assert (1 - p).values == (0.5, 0.75)
+    assert (2 * p + 1).values == (2.0, 1.5)
+    assert (p / (1 - p)).values == (1.0, 1 / 3)
+    assert (p**2).values == (0.25, 0.0625)
+    assert (p - p).values == (0.0, 0.0)
+    assert (1 / p).values == (2.0, 4.0)

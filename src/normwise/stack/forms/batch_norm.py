@@ -67,7 +67,8 @@ class _Normalize(torch.autograd.Function):
     """(x - mean) / sqrt(var + eps) * weight + bias over samples and positions of (R, N, C, *).
 
     Also returns mean and var, (R, C). The backward is the closed form of Ioffe & Szegedy 2015,
-    section 3.
+    section 3, in as few passes over all elements as there can be: dx is a sum of multiples of its
+    gradient, of x - mean, and of 1, whose factors are one number per channel.
     """
 
     @staticmethod
@@ -76,26 +77,24 @@ class _Normalize(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         over = [1, *range(3, x.ndim)]
         mean = x.mean(over, keepdim=True)
-        normal = x - mean
-        var = normal.square().mean(over, keepdim=True)
-        scale = (var + eps).rsqrt()
-        normal *= scale
-        y = normal
-        if weight is not None:
-            scale = scale * _along(weight, x)
-            y = normal * _along(weight, x) if bias is None else _affine(normal, weight, bias)
-        ctx.save_for_backward(normal, scale)
+        centred = x - mean
+        var = centred.square().mean(over, keepdim=True)
+        inverse = (var + eps).rsqrt()
+        scale = inverse if weight is None else inverse * _along(weight, x)
+        y = centred * scale if bias is None else torch.addcmul(_along(bias, x), centred, scale)
+        ctx.save_for_backward(centred, inverse, scale)
         ctx.mark_non_differentiable(mean, var)
         return y, mean.flatten(1), var.flatten(1)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        g, (normal, scale) = grads[0], ctx.saved_tensors
+        g, (centred, inverse, scale) = grads[0], ctx.saved_tensors
         over = [1, *range(3, g.ndim)]
         n = g[0, :, 0].numel()
-        dweight = (g * normal).sum(over, keepdim=True)
         dbias = g.sum(over, keepdim=True)
-        dx = torch.addcmul(g - dbias / n, normal, dweight, value=-1 / n).mul_(scale)
+        dweight = (g * centred).sum(over, keepdim=True) * inverse
+        dx = torch.addcmul(scale * dbias * (-1 / n), g, scale)
+        dx.addcmul_(centred, scale * inverse * dweight * (-1 / n))
         _, has_weight, has_bias, _ = ctx.needs_input_grad
         return (
             dx,
@@ -103,10 +102,6 @@ class _Normalize(torch.autograd.Function):
             dbias.flatten(1) if has_bias else None,
             None,
         )
-
-
-def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return torch.addcmul(_along(bias, x), x, _along(weight, x))
 
 
 def _along(channels: Tensor, x: Tensor) -> Tensor:

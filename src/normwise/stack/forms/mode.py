@@ -11,7 +11,7 @@ from normwise.stack.forms.attention import attention
 from normwise.stack.forms.batch_norm import batch_norm
 from normwise.stack.forms.convolution import convolution
 from normwise.stack.forms.cross_entropy import cross_entropy
-from normwise.stack.forms.dropout import DROPOUTS, Masks
+from normwise.stack.forms.dropout import DROPOUTS, FILLS, Masks, PerRun
 from normwise.stack.forms.linear import linear
 from normwise.stack.forms.recurrent import CELLS, has_dropout, recurrent
 
@@ -48,12 +48,18 @@ class DropoutForms(TorchFunctionMode):
             with self:
                 return _multi_head_attention_forward(*args, **kwargs)
         result = self._form(func, args, kwargs)
-        return func(*args, **kwargs) if result is NotImplemented else result
+        if result is not NotImplemented:
+            return result
+        if any(isinstance(each, PerRun) for each in (*args, *kwargs.values())):
+            raise ValueError("numbers that differ from run to run enter an operation on tensors")
+        return func(*args, **kwargs)
 
     def _form(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return what stands for a function's result, or NotImplemented."""
         if func in DROPOUTS:
             return self._masks.dropout(func, *args, **kwargs)
+        if func in FILLS:
+            return self._masks.fill(func, *args, **kwargs)
         if func is F.scaled_dot_product_attention:
             return attention(self._masks, True, *args, **kwargs)
         if func in CELLS and has_dropout(*args):
