@@ -1,15 +1,13 @@
 """A stack of one: the user's network, trained as it is."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from normwise.data import Split
+from normwise.stack.evaluation import evaluate
 from normwise.stack.objective import Objective
 from normwise.stack.optimizers import Recipe
-
-_ROWS = 1024  # samples that an evaluation sends through the network at once
 
 
 class Alone:
@@ -86,16 +84,3 @@ class Alone:
     def keep(self, runs: Sequence[int]) -> None:
         """Go on, or stop."""
         self._size = len(runs)
-
-
-def evaluate(
-    forward: Callable[[Tensor], Tensor], objective: Objective, split: Split
-) -> tuple[float, float]:
-    """Return the mean loss and the metric on a split of a network in evaluation mode."""
-    loss, tally = 0.0, torch.zeros((), dtype=torch.float64, device=split.y.device)
-    with torch.no_grad():
-        for x, y in zip(split.x.split(_ROWS), split.y.split(_ROWS), strict=True):
-            output = forward(x)
-            loss += objective.loss(output, y).item() * len(y)
-            tally = tally + objective.tally(output, y)
-    return loss / len(split.y), objective.score(tally, split.y)

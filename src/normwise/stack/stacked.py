@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from normwise.data import Split
-from normwise.stack.alone import evaluate
 from normwise.stack.calling import Tensors, call
+from normwise.stack.evaluation import evaluate, evaluate_all
 from normwise.stack.forms import DropoutForms, Masks, PerRun, Streams
 from normwise.stack.objective import Objective
 from normwise.stack.optimizers import Recipe, StackedOptimizer
@@ -78,6 +78,7 @@ class Stacked:
         with refusing():
             self._program = self._record()
             self._check(networks[-1])
+        self._evaluates_all = self._can_evaluate_all()
 
     @property
     def batches(self) -> int:
@@ -113,7 +114,10 @@ class Stacked:
 
     def evaluate(self, split: Split) -> list[tuple[float, float]]:
         """Return each run's loss and metric on a split, in evaluation mode."""
-        return [self._evaluate(run, split) for run in range(self._size)]
+        if not (self._evaluates_all and self._size):
+            return [self._evaluate(run, split) for run in range(self._size)]
+        rows = len(self._example)
+        return evaluate_all(self._outputs, self._objective, split, self._size, rows)
 
     def evaluated(self, losses: Sequence[float]) -> None:
         """Take note of every run's validation loss."""
@@ -161,13 +165,35 @@ class Stacked:
         self._template.train()
         return scores
 
+    def _can_evaluate_all(self) -> bool:
+        """Tell whether all runs at once score as one by one: torch.vmap may not know a layer."""
+        self._evaluates_all = True
+        try:
+            ours = self.evaluate(self._example)
+        except Exception:
+            self._template.train()
+            return False
+        theirs = [self._evaluate(run, self._example) for run in range(self._size)]
+        return _close([torch.tensor(ours)], [torch.tensor(theirs)])
+
+    def _outputs(self, x: Tensor) -> Tensor:
+        """The outputs of all runs for the same samples, in evaluation mode."""
+        self._share_p()
+        network = self._template.eval()
+        outputs = torch.vmap(lambda values: call(network, values, x))(self._values())
+        network.train()
+        return outputs
+
     def _set_p(self, network: nn.Module, run: int) -> None:
         for path, p in self._p.items():
             vars(network.get_submodule(path))["p"] = p[run]
 
-    def _record(self) -> Program:
+    def _share_p(self) -> None:
         for path, p in self._p.items():
             vars(self._template.get_submodule(path))["p"] = PerRun(p)
+
+    def _record(self) -> Program:
+        self._share_p()
         weights, buffers = self._parameters(), self._buffers
         batch = repeat(self._example, self.batches)
         return record(self._template, self._loss, weights, buffers, batch.x, batch.y)
