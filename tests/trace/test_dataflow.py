@@ -626,3 +626,45 @@ def test_an_exception_that_the_network_catches_itself():
     net = Forward(forward, **linears(6, 5, 2), block=nn.Sequential(Forward(fail)))
     [found] = trace(net, VECTORS).activations
     assert (found.owner, found.layers) == ("", ("fc1",))
+
+
+class Halving(nn.Module):
+    """A norm of a room that trace does not know, with an activation inside."""
+
+    normalizes = True
+
+    def forward(self, x):
+        return torch.tanh(x) / 2
+
+
+def test_a_norm_that_says_so_is_one_and_its_inside_is_not_looked_at():
+    layers = nn.Linear(4, 6), Halving(), nn.ReLU(), nn.Linear(6, 6), nn.GELU(), Halving()
+    found = trace(nn.Sequential(*layers, nn.Linear(6, 2)), torch.randn(3, 4))
+    assert [a.name for a in found.activations] == ["relu", "gelu"]
+    assert [layer.norm for layer in found.hidden] == ["1", None]
+    assert [a.norm for a in found.activations] == [None, "5"]
+    assert found.norms["1"].absorbs == ("0",)
+    assert found.norms["5"].shape == (3, 6)
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm1d(6), Halving()])
+def test_norms_called_by_keyword_lose_no_origin(norm: nn.Module):
+    name = "input" if isinstance(norm, nn.BatchNorm1d) else "x"
+    net = Forward(
+        lambda self, x: self.fc2(F.relu(self.norm(**{name: self.fc1(x)}))),
+        norm=norm,
+        **linears(6, 6, 2),
+    )
+    assert trace(net, VECTORS).layers["fc1"].norm == (FUNCTION if name == "input" else None)
+    assert trace(net, VECTORS).activations
+
+
+class Masked(nn.Dropout):
+    def forward(self, x):
+        return x * torch.ones_like(x).bernoulli(1 - self.p)
+
+
+def test_a_dropout_that_calls_no_function_of_torchs_is_one():
+    layers = nn.Linear(4, 6), nn.ReLU(), Masked(0.3), nn.Linear(6, 2)
+    [activation] = trace(nn.Sequential(*layers), torch.randn(3, 4)).activations
+    assert activation.dropout == "2"

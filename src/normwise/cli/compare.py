@@ -14,7 +14,9 @@ from normwise.errors import UsageError
 
 _VARIANTS = (
     "Variants, joined by commas, the baseline first. A variant is plain, or parts joined by +: "
-    "batch, layer, group=G, instance, rms (each with :after), dropout=P, input-dropout=P, lr=5x, "
+    "batch, layer, group=G, instance, rms, ghost=N, renorm, whiten, frn, dyt (each with :after), "
+    "dropout=P, gaussian-dropout=P, uout=P, concrete-dropout, locked-dropout=P, dropblock=P, "
+    "dropconnect=P, input-dropout=P, ws, lr=5x, "
     "lr=0.05, wd=1e-4, init=he|xavier|normal=STD|zero, act=NAME, which is relu, sigmoid, tanh, "
     "elu, leaky_relu, gelu or silu, and schedule=, warmup=, clip= and smooth= as below."
 )

@@ -2,5 +2,6 @@
 
 from normwise.data.dataset import Data, Split
 from normwise.data.loading import load
+from normwise.data.whiten import Whitening, whiten
 
-__all__ = ["Data", "Split", "load"]
+__all__ = ["Data", "Split", "Whitening", "load", "whiten"]

@@ -29,6 +29,7 @@ class ChannelsLast(nn.Module):
         super().__init__()
         self.norm = norm
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise `x` of shape `(N, *, C)`."""
-        return self.norm(x.flatten(0, -2)).view_as(x)
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Normalise `x` of shape `(N, *, C)`, where a mask of shape `(N, *)` is True."""
+        masks = () if mask is None else (mask.flatten(),)
+        return self.norm(x.flatten(0, -2), *masks).view_as(x)

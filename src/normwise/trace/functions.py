@@ -1,5 +1,6 @@
 """torch's functions that matter to a trace, under every name that torch gives them."""
 
+from abc import ABC
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -59,12 +60,22 @@ _PRODUCTS = _aliases(
     ["matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "addmm", "baddbmm", "einsum"]
 )
 
+
+class OtherNorm(nn.Module, ABC):
+    """Any norm that is none of torch's: its class says `normalizes = True`."""
+
+    @classmethod
+    def __subclasshook__(cls, kind: type) -> bool:
+        return getattr(kind, "normalizes", False)
+
+
 LAYER_TYPES = (nn.Linear, nn.modules.conv._ConvNd)
 NORM_TYPES = (
     nn.modules.batchnorm._NormBase,  # every batch and instance norm
     nn.GroupNorm,
     nn.LayerNorm,
     nn.RMSNorm,
+    OtherNorm,
 )
 DROPOUT_TYPES = (nn.modules.dropout._DropoutNd,)
 

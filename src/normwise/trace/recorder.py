@@ -52,6 +52,7 @@ class _Frame:
     module: nn.Module
     inputs: tuple[Any, ...]
     activations: list[int] = field(default_factory=list)
+    noted: bool = False  # as a norm or as dropout
 
 
 @dataclass
@@ -136,6 +137,11 @@ class Recorder(TorchFunctionMode):
             self._uses.update(id(leaf) for leaf in _tensors(output))
         if isinstance(module, LAYER_TYPES) and isinstance(output, Tensor):
             self._note_layer(frame.path, module, self._origin(inputs), output)
+        if isinstance(output, Tensor) and inputs and not frame.noted:  # by a function of torch's
+            if isinstance(module, NORM_TYPES):
+                self._remember(output, self._note_norm(frame, self._origin(inputs)))
+            elif isinstance(module, DROPOUT_TYPES):
+                self._note_dropout(frame, self._origin(inputs))
 
     def _adopt(self, frame: _Frame, parent: _Frame, output: Any) -> None:
         """Recognise a module that is nothing but an activation: the same tensors go in and out."""
@@ -178,9 +184,9 @@ class Recorder(TorchFunctionMode):
         if name and before is not None:
             origin = self._note_activation(name, origin, before, results[0], value)
         elif func in NORM_FUNCTIONS:
-            origin = self._note_norm(origin)
+            origin = self._note_norm(self._frames[-1], origin)
         elif func in DROPOUT_FUNCTIONS:
-            self._note_dropout(origin)
+            self._note_dropout(self._frames[-1], origin)
         elif is_weighted(func, args):
             self._reach(origin)
             origin = _Origin(last=frozenset({_OTHER}))
@@ -208,8 +214,8 @@ class Recorder(TorchFunctionMode):
         self._activations.append(seen)
         return _Origin(last=origin.last, active=origin.active | {len(self._activations) - 1})
 
-    def _note_norm(self, origin: _Origin) -> _Origin:
-        frame = self._frames[-1]
+    def _note_norm(self, frame: _Frame, origin: _Origin) -> _Origin:
+        frame.noted = True
         # Without its input a module could not be replaced by one that fits.
         known = isinstance(frame.module, NORM_TYPES) and bool(frame.inputs)
         path, taken = (frame.path, frame.inputs[0]) if known else (FUNCTION, Tensor())
@@ -219,8 +225,8 @@ class Recorder(TorchFunctionMode):
             seen.norm = index if seen.norm is None else seen.norm
         return replace(origin, norms=origin.norms | {index}) if origin.fresh else origin
 
-    def _note_dropout(self, origin: _Origin) -> None:
-        frame = self._frames[-1]
+    def _note_dropout(self, frame: _Frame, origin: _Origin) -> None:
+        frame.noted = True
         path = frame.path if isinstance(frame.module, DROPOUT_TYPES) else FUNCTION
         for seen in self._followed(origin):
             seen.dropout = seen.dropout or path

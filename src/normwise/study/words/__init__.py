@@ -1,6 +1,14 @@
 """The words of the variant grammar."""
 
-from normwise.study.words.editing import Act, Dropout, Init, InputDropout, Norm
+from normwise.study.words.editing import (
+    Act,
+    DropConnect,
+    Dropout,
+    Init,
+    InputDropout,
+    Norm,
+    WeightStandardization,
+)
 from normwise.study.words.grammar import GRAMMAR, WORDS, parse_options, parse_word
 from normwise.study.words.scheduling import Scheduled, Warmup
 from normwise.study.words.tuning import Clip, LearningRate, Smooth, WeightDecay
@@ -11,6 +19,7 @@ __all__ = [
     "WORDS",
     "Act",
     "Clip",
+    "DropConnect",
     "Dropout",
     "Init",
     "InputDropout",
@@ -20,6 +29,7 @@ __all__ = [
     "Smooth",
     "Warmup",
     "WeightDecay",
+    "WeightStandardization",
     "Word",
     "parse_options",
     "parse_word",

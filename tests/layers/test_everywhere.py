@@ -1,0 +1,242 @@
+"""Every layer works wherever torch's own do: compiled, exported, differentiated twice, copied."""
+
+import copy
+import pickle
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from normwise.layers import (
+    ConcreteDropout,
+    DropBlock2d,
+    Dropout,
+    DynamicTanh,
+    FilterResponseNorm,
+    GaussianDropout,
+    LockedDropout,
+    StochasticDepth,
+    Uout,
+    WhitenNorm1d,
+    WhitenNorm2d,
+    drop_connect,
+    is_dropout,
+    standardize_weight,
+)
+
+
+class Case(NamedTuple):
+    make: Callable[[], nn.Module]
+    shape: tuple[int, ...]
+    random: bool = True
+    dtype: torch.dtype = torch.float32  # under autocast to bfloat16
+
+
+VECTORS, TOKENS, IMAGES = (6, 4), (5, 6, 3), (4, 4, 6, 5)
+HALF = torch.bfloat16
+
+CASES = {
+    "Dropout": Case(lambda: Dropout(0.3), VECTORS),
+    "Dropout, classic": Case(lambda: Dropout(0.3, scaling="classic"), VECTORS),
+    "GaussianDropout": Case(lambda: GaussianDropout(0.3), VECTORS),
+    "Uout": Case(lambda: Uout(0.3), VECTORS),
+    "ConcreteDropout": Case(lambda: ConcreteDropout(0.3, dropout_regularizer=0.0), VECTORS),
+    "LockedDropout": Case(lambda: LockedDropout(0.3), TOKENS),
+    "LockedDropout, batch first": Case(lambda: LockedDropout(0.3, batch_first=True), TOKENS),
+    "StochasticDepth": Case(lambda: StochasticDepth(0.3), IMAGES),
+    "DropBlock2d": Case(lambda: DropBlock2d(0.3, 3), IMAGES),
+    "DropConnect in Linear": Case(lambda: drop_connect(nn.Linear(4, 8), 0.4), VECTORS, dtype=HALF),
+    "DropConnect in Conv2d": Case(
+        lambda: drop_connect(nn.Conv2d(4, 3, 2), 0.4), IMAGES, dtype=HALF
+    ),
+    "DropConnect in RNNCell": Case(
+        lambda: drop_connect(nn.RNNCell(4, 3), 0.4, ["weight_ih"]), VECTORS, dtype=HALF
+    ),
+    "WhitenNorm1d": Case(lambda: WhitenNorm1d(4, num_groups=2), VECTORS, random=False),
+    "WhitenNorm2d": Case(lambda: WhitenNorm2d(4), IMAGES, random=False),
+    "FilterResponseNorm": Case(lambda: FilterResponseNorm(4, 1e-3), IMAGES, random=False),
+    "FilterResponseNorm, eps": Case(
+        lambda: FilterResponseNorm(4, 1e-3, learn_eps=True, tlu=False), IMAGES, random=False
+    ),
+    "DynamicTanh": Case(lambda: DynamicTanh(4), VECTORS, random=False),
+    "DynamicTanh, channels first": Case(
+        lambda: DynamicTanh(4, channels_last=False), IMAGES, random=False
+    ),
+    "WeightStandardization": Case(
+        lambda: standardize_weight(nn.Conv2d(4, 3, 2)), IMAGES, random=False, dtype=HALF
+    ),
+}
+
+each = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+
+
+def built(case: Case) -> nn.Module:
+    """The layer, with every parameter off its initial value, so that each matters."""
+    torch.manual_seed(1)
+    layer = case.make()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return layer
+
+
+def seeded(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    torch.manual_seed(5)
+    return function(x)
+
+
+def state(layer: nn.Module) -> list[Tensor]:
+    return [tensor.clone() for tensor in (*layer.parameters(), *layer.buffers())]
+
+
+def equal(ours: nn.Module, theirs: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(state(ours), state(theirs), strict=True))
+
+
+@each
+@pytest.mark.parametrize("training", [True, False])
+def test_compiled_as_one_graph(case: Case, training: bool):
+    torch._dynamo.reset()
+    layer, x = built(case).train(training), torch.randn(case.shape)
+    twin = copy.deepcopy(layer)
+    backend = "aot_eager" if training else "eager"
+    compiled = torch.compile(layer, fullgraph=True, backend=backend)
+    torch.testing.assert_close(seeded(compiled, x), seeded(twin, x))
+    assert equal(layer, twin)
+    assert "weight" not in vars(layer)
+
+
+@each
+@pytest.mark.parametrize("training", [True, False])
+def test_exported(case: Case, training: bool):
+    layer, x = built(case).train(training), torch.randn(case.shape)
+    exported = torch.export.export(nn.Sequential(copy.deepcopy(layer)), (x,)).module()
+    torch.testing.assert_close(seeded(exported, x), seeded(layer, x))
+
+
+@each
+def test_differentiated_twice(case: Case):
+    layer = built(case).double()
+    x = torch.randn(case.shape, dtype=torch.float64, requires_grad=True)
+    names, values = zip(*layer.named_parameters(), strict=True) if state(layer) else ((), ())
+    values = [value.detach().clone().requires_grad_() for value in values]
+    names, values = list(names), values[: len(names)]
+
+    def function(x: Tensor, *values: Tensor) -> Tensor:
+        weights = dict(zip(names, values, strict=True))
+        twin = copy.deepcopy(layer)  # running statistics start anew
+        return seeded(lambda x: torch.func.functional_call(twin, weights, (x,)), x)
+
+    assert torch.autograd.gradcheck(function, (x, *values), fast_mode=True)
+    assert torch.autograd.gradgradcheck(function, (x, *values), fast_mode=True)
+
+
+@each
+def test_under_vmap(case: Case):
+    layer, x = built(case), torch.randn(3, *case.shape)
+    for module in layer.modules():
+        if isinstance(module, WhitenNorm1d | WhitenNorm2d):  # as with torch's batch norm
+            module.running_mean = module.running_cov = module.num_batches_tracked = None
+    found = torch.vmap(layer, randomness="different")(x[:1].expand_as(x))
+    if case.random:
+        assert not torch.equal(found[0], found[1])
+    layer.eval()
+    found = torch.vmap(layer, randomness="error")(x)
+    torch.testing.assert_close(found, torch.stack([layer(each) for each in x]))
+
+
+@each
+def test_autocast_to_half_precision(case: Case):
+    layer, x = built(case), torch.randn(case.shape)
+    exact = seeded(copy.deepcopy(layer), x)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = seeded(layer, x)
+    assert found.dtype == case.dtype
+    torch.testing.assert_close(found.float(), exact, rtol=0.05, atol=0.05)
+    if case.dtype == torch.float32:
+        half = seeded(copy.deepcopy(layer).to(torch.bfloat16), x.to(torch.bfloat16))
+        assert half.dtype == torch.bfloat16
+        assert half.isfinite().all()
+
+
+@each
+def test_a_batch_without_samples(case: Case):
+    layer = built(case)
+    twin = copy.deepcopy(layer)
+    axis = 1 if isinstance(layer, LockedDropout) and not layer.batch_first else 0
+    x = torch.randn(case.shape).narrow(axis, 0, 0).requires_grad_()
+    y = layer(x)
+    assert 0 in y.shape
+    y.sum().backward()
+    assert x.grad is not None
+    assert equal(layer, twin)
+
+
+@each
+def test_copied_and_pickled(case: Case):
+    layer, x = built(case), torch.randn(case.shape, requires_grad=True)
+    seeded(layer, x).sum().backward()  # after which copies are made in practice
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert torch.equal(seeded(copy.deepcopy(layer), x), seeded(twin, x))
+        assert repr(twin) == repr(layer)
+    fresh = case.make()
+    fresh.load_state_dict(layer.state_dict())
+    assert torch.equal(seeded(layer.eval(), x), seeded(fresh.eval(), x))
+
+
+@each
+def test_what_it_was_given_is_left_alone(case: Case):
+    layer, x = built(case), torch.randn(case.shape)
+    before, names = x.clone(), sorted(layer.state_dict())
+    for training in (True, False):
+        layer.train(training)(x)
+    assert torch.equal(x, before)
+    assert sorted(layer.state_dict()) == names
+
+
+@each
+def test_its_text_says_what_it_is(case: Case):
+    text = repr(case.make())
+    assert "p=" in text or "eps=" in text or "DynamicTanh((4,)" in text
+
+
+RANDOM = {name: case for name, case in CASES.items() if case.random}
+
+
+@pytest.mark.parametrize("case", RANDOM.values(), ids=RANDOM)
+def test_randomness_is_of_training_alone_and_of_the_seed(case: Case):
+    layer, x = built(case), torch.randn(case.shape)
+    assert torch.equal(seeded(layer, x), seeded(layer, x))
+    assert not torch.equal(seeded(layer, x), layer(x))
+    layer.eval()
+    assert torch.equal(layer(x), layer(x))
+    assert any(is_dropout(module) for module in layer.modules())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda g: Dropout(0.4, generator=g),
+        lambda g: GaussianDropout(0.4, generator=g),
+        lambda g: Uout(0.4, generator=g),
+        lambda g: ConcreteDropout(0.4, generator=g),
+        lambda g: LockedDropout(0.4, generator=g),
+        lambda g: StochasticDepth(0.4, generator=g),
+        lambda g: DropBlock2d(0.4, 2, generator=g),
+        lambda g: drop_connect(nn.Linear(5, 7), 0.4, generator=g),
+    ],
+)
+def test_a_generator_of_its_own(make: Callable[[torch.Generator], nn.Module]):
+    layer = make(torch.Generator().manual_seed(3))
+    shape = IMAGES if isinstance(layer, DropBlock2d) else (4, 6, 5)
+    x = torch.randn(shape)
+    twins = copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))
+    before = torch.get_rng_state()
+    first, second = layer(x), layer(x)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(first, second)
+    for twin in twins:  # each goes on with a stream of its own
+        assert torch.equal(twin(x), first)
+        assert torch.equal(twin(x), second)
