@@ -2,11 +2,12 @@
 
 from torch import Tensor, nn
 
-from normwise.edit.hosting import move_guests
+from normwise.edit.editing import editing, traced
+from normwise.edit.log import Edit
 from normwise.edit.own import Ownership
+from normwise.edit.placing import label, path_of
 from normwise.edit.swapping import swap
 from normwise.errors import Problems, UsageError, suggest
-from normwise.trace import trace
 
 ACTIVATIONS = {
     "relu": nn.ReLU,
@@ -45,7 +46,7 @@ def replace_activation(network: nn.Module, activation: str, example: Tensor) -> 
             f"unknown activation {activation!r}{suggest(activation, ACTIVATIONS)}: use one of "
             f"{', '.join(ACTIVATIONS)}"
         )
-    found = trace(network, example)
+    found = traced(network, example)
     if not found.activations:
         raise UsageError(
             f"no place for act={activation}: in this network no layer feeds an activation and then "
@@ -54,8 +55,9 @@ def replace_activation(network: nn.Module, activation: str, example: Tensor) -> 
     problems = Problems()
     own = Ownership(network, found, found.places, example, problems)
     problems.raise_if_any()
-    for former in own.commit():
-        successor = ACTIVATIONS[activation]()
-        swap(network, former, successor)
-        move_guests(former, successor)
+    with editing(network, example) as made:
+        for place, former in zip(found.places, own.commit(), strict=True):
+            path, done = path_of(network, former), f"in the place of {label(place)}"
+            swap(network, former, ACTIVATIONS[activation]())
+            made.append(Edit(f"replace_activation {activation}", path, done))
     return network

@@ -2,31 +2,65 @@
 
 from torch import Tensor, nn
 
-from normwise.edit.hosting import host_after, host_before
+from normwise.edit.dropout_kinds import DROPOUTS, check_p
+from normwise.edit.editing import editing, traced
+from normwise.edit.hosting import guests, host_after, host_before
+from normwise.edit.log import Edit
+from normwise.edit.making import short
+from normwise.edit.matching import Where, matching
 from normwise.edit.own import Ownership
-from normwise.errors import Problems, UsageError
-from normwise.trace import FUNCTION, Activation, trace
+from normwise.edit.placing import label, path_of
+from normwise.edit.swapping import swap
+from normwise.errors import Problems, UsageError, suggest
+from normwise.trace import FUNCTION, Activation, Layer, Trace
+from normwise.trace.functions import DROPOUT_TYPES
 
 
-def insert_dropout(network: nn.Module, p: float, example: Tensor) -> nn.Module:
+def insert_dropout(
+    network: nn.Module,
+    p: float,
+    example: Tensor,
+    *,
+    kind: str = "dropout",
+    where: Where | None = None,
+) -> nn.Module:
     """Zero the outputs of every hidden activation with probability `p` in training.
 
     Which activations those are is found by following one forward pass on `example`; the head is
     left alone. Where dropout follows an activation already, it gets this `p`. Kept values are
     divided by `1 - p`, so the expected output is the same in training and evaluation (Srivastava
-    et al. 2014; `nn.Dropout`).
+    et al. 2014; `nn.Dropout`). `edits` tells what was done where.
+
+    Another `kind` takes the place of the dropout that is there. Those that need a shape stand
+    behind the activations that have it:
+
+    ================== =============================== ==========================================
+    kind               layer                           behind activations of shape
+    ================== =============================== ==========================================
+    dropout            `nn.Dropout`                    any
+    gaussian-dropout   `layers.GaussianDropout`        any
+    uout               `layers.Uout`                   any
+    concrete-dropout   `layers.ConcreteDropout`        any
+    locked-dropout     `layers.LockedDropout`          (N, L, C), features last
+    dropblock          `layers.DropBlock2d`            (N, C, H, W)
+    ================== =============================== ==========================================
 
     Args:
         network: changed in place; left as it was if anything is refused.
-        p: probability of an element to be zeroed, in [0, 1).
+        p: probability of an element to be zeroed, in [0, 1); or what the layer means by it.
         example: a batch of at least two inputs that the network runs on.
+        kind: a word of this table.
+        where: only the activations fed by layers whose path matches this pattern (`encoder.*`) or
+            one of these, or for which this predicate of path and module holds. A layer chosen in
+            this way that feeds no activation, such as a projection, gets dropout on its output.
 
     Returns:
         The network.
 
     Raises:
-        UsageError: `p` is out of range, there is no hidden activation, or one is called as a
-            function in a forward that cannot be traced.
+        UsageError: `p` is out of range, the kind is unknown, there is no hidden activation of a
+            shape that fits, one is called as a function
+            in a forward that cannot be traced, or the network does not run on the example.
 
     Example:
         >>> import torch
@@ -36,22 +70,30 @@ def insert_dropout(network: nn.Module, p: float, example: Tensor) -> nn.Module:
           (dropout): Dropout(p=0.2, inplace=False)
         )
     """
-    _check_p("dropout", p)
-    found = trace(network, example)
-    if not found.activations:
+    if kind not in DROPOUTS:
         raise UsageError(
-            f"no place for dropout={p}: in this network no layer feeds an activation and then "
+            f"unknown dropout {kind!r}{suggest(kind, DROPOUTS)}: use one of {', '.join(DROPOUTS)}"
+        )
+    check_p(kind, p)
+    found = traced(network, example)
+    if where is None and not found.activations:
+        raise UsageError(
+            f"no place for {kind}={p}: in this network no layer feeds an activation and then "
             "another layer; input-dropout would work"
         )
+    activations, layers = _choose(network, found, where, kind)
     problems = Problems()
-    problems.add(*(_fixed(a) for a in found.places if a.dropout == FUNCTION))
-    bare = [activation for activation in found.places if activation.dropout is None]
+    problems.add(*(_fixed(a) for a in activations if a.dropout == FUNCTION))
+    bare = [activation for activation in activations if activation.dropout is None]
     own = Ownership(network, found, bare, example, problems)
     problems.raise_if_any()
-    for host in own.commit():
-        host_after(host, "dropout", nn.Dropout(p))
-    for path in {activation.dropout for activation in found.places} - {None}:
-        vars(network.get_submodule(str(path)))["p"] = p
+    with editing(network, example) as made:
+        for activation, host in zip(bare, own.commit(), strict=True):
+            made.append(_host(network, host, kind, p, label(activation)))
+        for layer in layers:
+            made.append(_host(network, layer.module, kind, p, "its output"))
+        for path in dict.fromkeys(a.dropout for a in activations if a.dropout is not None):
+            made.append(_set(network, path, kind, p))
     return network
 
 
@@ -75,22 +117,78 @@ def insert_input_dropout(network: nn.Module, p: float, example: Tensor) -> nn.Mo
         >>> insert_input_dropout(net, 0.1, torch.randn(2, 4))[1].input_dropout
         Dropout(p=0.1, inplace=False)
     """
-    _check_p("input-dropout", p)
-    first = [layer for layer in trace(network, example).layers.values() if layer.first]
+    check_p("input-dropout", p)
+    first = [layer for layer in traced(network, example).layers.values() if layer.first]
     if not first or not example.is_floating_point():
         raise UsageError(
             f"no place for input-dropout={p}: no Linear or convolution of this network sees the "
             f"input ({example.dtype}) as floating-point values; dropout=P would work where there "
             "are hidden activations"
         )
-    for layer in first:
-        host_before(layer.module, "input_dropout", nn.Dropout(p))
+    with editing(network, example) as made:
+        for layer in first:
+            host_before(layer.module, "input_dropout", nn.Dropout(p))
+            done = f"Dropout(p={p}) on its input"
+            made.append(Edit(f"insert_input_dropout p={p}", layer.path, done))
     return network
 
 
-def _check_p(word: str, p: float) -> None:
-    if not 0 <= p < 1:
-        raise UsageError(f"{word}={p}: the probability to zero an element lies in [0, 1)")
+def _choose(
+    network: nn.Module, found: Trace, where: Where | None, kind: str
+) -> tuple[list[Activation], list[Layer]]:
+    """Return the activations that are meant, and the layers that are meant and feed none."""
+    activations, layers = _meant(network, found, where)
+    fitting = [a for a in activations if DROPOUTS[kind].fits(a)]
+    bare = [layer for layer in layers if DROPOUTS[kind].fits(layer)]
+    if not fitting and not bare:
+        shapes = ", ".join(str(each.shape) for each in (*activations, *layers))
+        raise UsageError(
+            f"no place for {kind}: it needs {DROPOUTS[kind].needs} and here the shapes are "
+            f"{shapes}; dropout=P would work"
+        )
+    return fitting, bare
+
+
+def _meant(
+    network: nn.Module, found: Trace, where: Where | None
+) -> tuple[list[Activation], list[Layer]]:
+    layers = {path: layer.module for path, layer in found.layers.items()}
+    if where is None:
+        return list(found.places), []
+    chosen = matching(where, network, layers, "Linear or convolution")
+    activations = [a for a in found.places if set(chosen) & set(a.layers)]
+    fed = {path for activation in activations for path in activation.layers}
+    return activations, [found.layers[path] for path in chosen if path not in fed]
+
+
+def _host(network: nn.Module, host: nn.Module, kind: str, p: float, place: str) -> Edit:
+    present = [guest for guest in guests(host).values() if isinstance(guest, DROPOUT_TYPES)]
+    if present:  # behind a layer that feeds no activation, where no trace looks
+        return _set(network, path_of(network, present[0]), kind, p)
+    dropout = _made(network, kind, p)
+    host_after(host, "dropout", dropout)
+    return Edit(_named(kind, p), path_of(network, host), f"{short(dropout)} on {place}")
+
+
+def _set(network: nn.Module, path: str, kind: str, p: float) -> Edit:
+    """Give a dropout its p, or let one of the kind that is asked for take its place."""
+    present = network.get_submodule(path)
+    if kind == "dropout":
+        former = vars(present)["p"]
+        vars(present)["p"] = p
+        return Edit(_named(kind, p), path, f"p={p}, which was {former}")
+    dropout = _made(network, kind, p)
+    swap(network, present, dropout)
+    return Edit(_named(kind, p), path, f"{short(dropout)} in the place of {short(present)}")
+
+
+def _made(network: nn.Module, kind: str, p: float) -> nn.Module:
+    like = next(network.parameters())
+    return DROPOUTS[kind].make(p).to(like.device, like.dtype)
+
+
+def _named(kind: str, p: float) -> str:
+    return f"insert_dropout p={p}" if kind == "dropout" else f"insert_dropout {kind} p={p}"
 
 
 def _fixed(activation: Activation) -> str:

@@ -25,11 +25,20 @@ def host_before(host: nn.Module, name: str, guest: nn.Module) -> None:
     host.register_forward_pre_hook(_Before(name))
 
 
-def move_guests(host: nn.Module, successor: nn.Module) -> None:
-    """Let another module host what runs after `host`."""
-    for hook in host._forward_hooks.values():
-        if isinstance(hook, _After):
-            host_after(successor, hook.name, host.get_submodule(hook.name))
+def guests(host: nn.Module) -> dict[str, nn.Module]:
+    """Return the modules that a module hosts, by name, in the order in which they run."""
+    hooks = (*host._forward_pre_hooks.values(), *host._forward_hooks.values())
+    names = [hook.name for hook in hooks if isinstance(hook, _Before | _After)]
+    return {name: host.get_submodule(name) for name in names}
+
+
+def dismiss(host: nn.Module, name: str) -> None:
+    """Take a guest out of its host."""
+    for hooks in (host._forward_pre_hooks, host._forward_hooks):
+        for key, hook in list(hooks.items()):
+            if isinstance(hook, _Before | _After) and hook.name == name:
+                del hooks[key]
+    delattr(host, name)
 
 
 def free_name(host: nn.Module, name: str) -> str:

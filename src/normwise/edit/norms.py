@@ -1,15 +1,21 @@
 """Insert a norm at every hidden layer, or put it in the place of the one that is there."""
 
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from normwise.edit.hosting import host_after
-from normwise.edit.making import Maker, Place
-from normwise.edit.own import Ownership
-from normwise.edit.swapping import swap
+from normwise.edit.editing import editing, traced
+from normwise.edit.log import Edit
+from normwise.edit.making import Maker
+from normwise.edit.matching import Where, matching
+from normwise.edit.optimizing import check_optimizer
+from normwise.edit.placing import insert_after, insert_before
 from normwise.errors import Problems, UsageError, suggest
-from normwise.trace import FUNCTION, Activation, Layer, Norm, Trace, trace
+from normwise.trace import Layer, Trace
 
-NORMS = ("batch", "layer", "group", "instance", "rms")
+NORMS = (
+    *("batch", "layer", "group", "instance", "rms"),
+    *("ghost", "renorm", "whiten", "frn", "dyt"),
+)
 PLACEMENTS = ("before", "after")
 
 
@@ -19,14 +25,18 @@ def insert_norm(
     example: Tensor,
     *,
     num_groups: int | None = None,
+    virtual_batch_size: int | None = None,
     placement: str = "before",
+    where: Where | None = None,
+    optimizer: Optimizer | None = None,
 ) -> nn.Module:
     """Normalise every hidden layer: each Linear or convolution whose output feeds an activation.
 
     Which those are is found by following one forward pass on `example`; the head is left alone.
     Where a norm stands between a layer and its activation already, the new one takes its place;
     `after` the activation, it goes and a norm that follows the activation gives way to the new
-    one. A bias is dropped exactly where the new norm would subtract it again.
+    one. A bias is dropped exactly where the new norm would subtract it again. A norm takes device,
+    dtype and mode of its layer, and `edits` tells what was done where.
 
     ========== ================================================ =================================
     norm       after a Linear                                   after a convolution
@@ -36,23 +46,38 @@ def insert_norm(
     group      `GroupNorm` over the features of each position   `GroupNorm`
     instance   refused: there is one value per channel          `InstanceNorm1d/2d/3d`
     rms        `RMSNorm` over the features                      `RMSNorm` over all of a sample
+    ghost      `layers.BatchNorm1d` with `virtual_batch_size`   `layers.BatchNorm1d/2d/3d`
+    renorm     `layers.BatchNorm1d` with `r_max` and `d_max`    `layers.BatchNorm1d/2d/3d`
+    whiten     `layers.WhitenNorm1d`                            `layers.WhitenNorm1d/2d`
+    frn        refused, as instance                             `layers.FilterResponseNorm`
+    dyt        `layers.DynamicTanh` over the features           `layers.DynamicTanh` over channels
     ========== ================================================ =================================
 
-    All have torch's defaults. Sources: Ioffe & Szegedy 2015 (batch), Ba et al. 2016 (layer), Wu &
-    He 2018 (group), Ulyanov et al. 2016 (instance), Zhang & Sennrich 2019 (RMS).
+    All have torch's defaults, or those of `normwise.layers`. The limits of `renorm` reach the
+    paper's 3 and 5 after 1000 steps, `whiten` takes groups of at most 64 channels, and `frn` leaves
+    the activation to the network, where the paper has a threshold. Sources: Ioffe & Szegedy 2015
+    (batch), Ba et al. 2016 (layer), Wu & He 2018 (group), Ulyanov et al. 2016 (instance), Zhang &
+    Sennrich 2019 (RMS), and those of the layers.
 
     Args:
         network: changed in place; left as it was if anything is refused.
-        norm: one of `batch`, `layer`, `group`, `instance`, `rms`.
+        norm: a word of this table.
         example: a batch of at least two inputs that the network runs on.
         num_groups: for `group`: into how many groups the channels are divided.
+        virtual_batch_size: for `ghost`: how many samples share their statistics, at most.
         placement: `before` or `after` the activation.
+        where: only layers whose path matches this pattern (`encoder.*`) or one of these, or for
+            which this predicate of path and module holds. A layer chosen in this way that feeds no
+            activation, such as the head or a projection, gets the norm on its output.
+        optimizer: takes the new parameters into the group of their layer's, with its learning rate
+            and weight decay, and lets those that go go.
 
     Returns:
         The network.
 
     Raises:
-        UsageError: a layer cannot have this norm; every such layer is named, with what would work.
+        UsageError: a layer cannot have this norm (every such layer is named, with what would
+            work), `where` chooses none, or the network does not run on the example.
 
     Example:
         >>> import torch
@@ -70,86 +95,35 @@ def insert_norm(
         problems.add(f"unknown placement {placement!r}: use before or after")
     if norm == "group" and (num_groups is None or num_groups < 1):
         problems.add(f"num_groups={num_groups}: a group norm needs at least one group")
-    problems.raise_if_any()
-    found = trace(network, example)
-    if not found.hidden:
-        raise UsageError(
-            f"no place for a {norm} norm: in this network no Linear or convolution feeds an "
-            "activation and then another layer. Pass your changed network as a variant instead."
+    if norm == "ghost" and (virtual_batch_size is None or virtual_batch_size < 2):
+        problems.add(
+            f"virtual_batch_size={virtual_batch_size}: a ghost batch needs at least two samples"
         )
-    make = Maker(norm, num_groups or 1, like=found.hidden[0].module.weight)
-    if placement == "before":
-        _insert_before(network, found, make)
-    else:
-        _insert_after(network, found, make, example)
+    check_optimizer(optimizer, network, problems)
+    problems.raise_if_any()
+    found = traced(network, example)
+    chosen = _choose(network, found, norm, where)
+    make = Maker(norm, num_groups or 1, virtual_batch_size)
+    values = {"group": num_groups, "ghost": virtual_batch_size}
+    word = f"{norm}={values[norm]}" if norm in values else norm
+    with editing(network, example, optimizer) as made:
+        if placement == "before":
+            changes = insert_before(network, found, chosen, make)
+        else:
+            changes = insert_after(network, found, chosen, make, example)
+            word += ":after"
+        made += [Edit(f"insert_norm {word}", *change) for change in changes]
     return network
 
 
-def _insert_before(network: nn.Module, found: Trace, make: Maker) -> None:
-    problems = Problems()
-    former = _between(found, problems)
-    bare = [layer for layer in found.hidden if layer.norm is None]
-    places = [_place(layer.path, layer) for layer in bare]
-    guests = make.all(places, problems)
-    successors = make.all([_place(norm.path, norm) for norm in former], problems)
-    problems.raise_if_any()
-    for layer, place, guest in zip(bare, places, guests, strict=True):
-        if make.undoes_bias(place):
-            layer.module.register_parameter("bias", None)
-        host_after(layer.module, "norm", guest)
-    _replace(network, found, former, successors, make)
-
-
-def _insert_after(network: nn.Module, found: Trace, make: Maker, example: Tensor) -> None:
-    problems = Problems()
-    leaving = _between(found, problems)
-    former = _following(found, problems)
-    bare = [activation for activation in found.places if activation.norm is None]
-    guests = make.all([_place(_label(a), a) for a in bare], problems)
-    successors = make.all([_place(norm.path, norm) for norm in former], problems)
-    own = Ownership(network, found, bare, example, problems)
-    problems.raise_if_any()
-    for host, guest in zip(own.commit(), guests, strict=True):
-        host_after(host, "norm", guest)
-    for norm in leaving:
-        swap(network, network.get_submodule(norm.path), nn.Identity())
-    _replace(network, found, former, successors, make)
-
-
-def _between(found: Trace, problems: Problems) -> list[Norm]:
-    """Return the norms between layers and activations, and note those that cannot be replaced."""
-    problems.add(*(_fixed(layer.path) for layer in found.hidden if layer.norm == FUNCTION))
-    paths = dict.fromkeys(layer.norm for layer in found.hidden)
-    return [found.norms[path] for path in paths if path in found.norms]
-
-
-def _following(found: Trace, problems: Problems) -> list[Norm]:
-    """Do the same for the norms that follow activations."""
-    problems.add(*(_fixed(_label(a)) for a in found.places if a.norm == FUNCTION))
-    paths = dict.fromkeys(activation.norm for activation in found.places)
-    return [found.norms[path] for path in paths if path in found.norms]
-
-
-def _replace(
-    network: nn.Module, found: Trace, former: list[Norm], successors: list[nn.Module], make: Maker
-) -> None:
-    for norm, successor in zip(former, successors, strict=True):
-        if make.undoes_bias(_place(norm.path, norm)):
-            for path in norm.absorbs:
-                found.layers[path].module.register_parameter("bias", None)
-        swap(network, network.get_submodule(norm.path), successor)
-
-
-def _place(label: str, where: Layer | Activation | Norm) -> Place:
-    return Place(label, where.shape, where.unit_axis, where.calls)
-
-
-def _label(activation: Activation) -> str:
-    return f"the {activation.name} after {', '.join(activation.layers)}"
-
-
-def _fixed(label: str) -> str:
-    return (
-        f"{label} is followed by a norm that is called as a function and cannot be replaced: make "
-        "it a module, or pass your changed network as a variant"
-    )
+def _choose(network: nn.Module, found: Trace, norm: str, where: Where | None) -> list[Layer]:
+    layers = found.hidden if where is None else tuple(found.layers.values())
+    modules = {layer.path: layer.module for layer in layers}
+    chosen = matching(where, network, modules, "Linear or convolution")
+    if not chosen:
+        raise UsageError(
+            f"no place for a {norm} norm: in this network no Linear or convolution feeds an "
+            "activation and then another layer. Choose layers by where=, or pass your changed "
+            "network as a variant instead."
+        )
+    return [found.layers[path] for path in chosen]

@@ -9,21 +9,17 @@ that are no tensors is fixed from then on.
 """
 
 import copy
-import functools
-import itertools
-import random
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import torch
 from torch import Tensor, fx, nn
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 
 from normwise.edit.hosting import free_name
-from normwise.edit.rewritten import TENSOR, Rewriting, bind, pattern, rewrite
+from normwise.edit.rewritten import Rewriting, rewrite
+from normwise.edit.tracing import arguments_of, one_level, probe, same
 from normwise.errors import Problems, UsageError
-from normwise.trace import Activation, Trace, undisturbed
+from normwise.trace import Activation, Trace
 from normwise.trace.functions import ACTIVATIONS
 
 
@@ -70,7 +66,7 @@ class Ownership:
         for activation in self._activations:
             if activation.module is None or activation.shared:
                 owners.setdefault(activation.owner, []).append(activation)
-        before = _outputs(network, example) if owners else []
+        before = probe(network, example) if owners else []
         self._plans: list[_Slots | _Forward] = []
         for path, theirs in owners.items():
             owner = network.get_submodule(path)
@@ -130,9 +126,11 @@ class _Forward:
 
     def check(self, example: Tensor, before: list[Tensor]) -> None:
         """Make the new forward, and prove that the network still gives its former outputs."""
-        arguments = _arguments(self.network, self.owner, example)
-        # A forward may ask for self.training, so each mode has a graph of its own.
-        graphs = {mode: self._graph(mode, arguments) for mode in (True, False)}
+        arguments = arguments_of(self.network, self.owner, example)
+        try:
+            graphs = {mode: one_level(self.owner, mode, arguments) for mode in (True, False)}
+        except ValueError as error:
+            raise self._refusal(str(error)) from error
         self.rewriting = Rewriting(graphs, arguments)
         calls = {mode: list(filter(self._name, g.nodes)) for mode, g in graphs.items()}
         names = [[self._name(node) for node in nodes] for nodes in calls.values()]
@@ -154,17 +152,6 @@ class _Forward:
         self.owner.__class__ = self.former
         for name, _ in self.guests.values():
             delattr(self.owner, name)
-
-    def _graph(self, training: bool, arguments: Any) -> fx.Graph:
-        with undisturbed(self.owner), _slow_path():
-            self.owner.train(training)
-            before = _Surroundings(self.owner)
-            try:
-                graph = _OneLevel(arguments).trace(self.owner)
-                before.check()
-            except Exception as error:
-                raise self._refusal(str(error).splitlines()[0]) from error
-        return graph
 
     def _name(self, node: fx.Node) -> str | None:
         """Return the name of the activation that a node calls, or None where it calls none."""
@@ -199,12 +186,12 @@ class _Forward:
     def _prove(self, example: Tensor, before: list[Tensor]) -> None:
         self.commit()
         try:
-            after = _outputs(self.network, example)
+            after = probe(self.network, example)
         except Exception as error:
             raise self._refusal(f"the traced copy fails ({error})") from error
         finally:
             self._undo()
-        if len(before) != len(after) or not all(map(_equal, before, after)):
+        if not same(before, after):
             raise self._refusal("it depends on more than its inputs and the traced copy differs")
 
     def _refusal(self, reason: str) -> UsageError:
@@ -217,61 +204,6 @@ class _Forward:
         )
 
 
-class _OneLevel(fx.Tracer):
-    """Traces one module's own forward, for given arguments, and leaves its children alone."""
-
-    def __init__(self, arguments: Any) -> None:
-        super().__init__()
-        self._arguments = arguments
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:  # noqa: ARG002
-        return True
-
-    def create_args_for_root(
-        self,
-        root_fn: Any,
-        is_module: bool,  # noqa: ARG002
-        concrete_args: Any = None,  # noqa: ARG002
-    ) -> tuple[Callable[..., Any], list[Any]]:
-        names = (f"x{number}" for number in itertools.count())
-
-        def proxy(leaf: Any) -> Any:
-            return self.create_proxy("placeholder", next(names), (), {}) if leaf == TENSOR else leaf
-
-        args, kwargs = tree_map(proxy, self._arguments)
-        return functools.partial(root_fn, **kwargs), [self.root, *args]
-
-
-class _Surroundings:
-    """All that a forward may change besides its outputs, which a graph would not see."""
-
-    def __init__(self, owner: nn.Module) -> None:
-        self._owner = owner
-        self._attributes = dict(vars(owner))
-        self._random = self._draws()
-        self._versions = self._writes()
-
-    def check(self) -> None:
-        """Raise if anything has changed."""
-        changed = [
-            name
-            for name, value in vars(self._owner).items()
-            if name not in self._attributes or self._attributes[name] is not value
-        ]
-        if changed:
-            raise ValueError(f"it sets {', '.join(changed)} on itself while it runs")
-        if self._draws() != self._random:
-            raise ValueError("it draws random numbers that do not depend on its inputs")
-        if self._writes() != self._versions:
-            raise ValueError("it writes to its parameters or buffers")
-
-    def _draws(self) -> tuple[Any, ...]:
-        return random.getstate(), torch.get_rng_state().tolist()
-
-    def _writes(self) -> list[int]:
-        return [tensor._version for tensor in (*self._owner.parameters(), *self._owner.buffers())]
-
-
 def _modules(network: nn.Module, found: Trace) -> set[nn.Module | None]:
     return {network.get_submodule(path) for path in found.activation_modules}
 
@@ -279,46 +211,3 @@ def _modules(network: nn.Module, found: Trace) -> set[nn.Module | None]:
 def _twin(module: nn.Module) -> nn.Module:
     """Return a copy that shares its parameters with the original."""
     return copy.deepcopy(module, {id(parameter): parameter for parameter in module.parameters()})
-
-
-def _arguments(network: nn.Module, owner: nn.Module, example: Tensor) -> Any:
-    """Return the pattern of the arguments that the owner's forward is first called with."""
-    calls: list[Any] = []
-
-    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        calls.append(pattern(bind(module, args, kwargs)))
-
-    handle = owner.register_forward_pre_hook(note, with_kwargs=True)
-    try:
-        with undisturbed(network), torch.no_grad():
-            network.train()(example.clone())
-    finally:
-        handle.remove()
-    return calls[0]
-
-
-def _outputs(network: nn.Module, example: Tensor) -> list[Tensor]:
-    """What the network computes in both modes, on all and on half of the example."""
-    found: list[Tensor] = []
-    for training in (True, False):
-        for batch in (example, example[: max(2, len(example) // 2)]):
-            with undisturbed(network), torch.no_grad(), _slow_path():
-                torch.manual_seed(0)
-                leaves = tree_leaves(network.train(training)(batch.clone()))
-                found += [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-    return found
-
-
-def _equal(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
-
-
-@contextmanager
-def _slow_path() -> Iterator[None]:
-    """Keep nn.TransformerEncoderLayer from its fused kernel, which rounds in another way."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)

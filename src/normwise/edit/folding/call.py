@@ -1,0 +1,90 @@
+"""How a network is called: its arguments, with the tensors among them apart."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_leaves, tree_unflatten
+
+from normwise.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Call:
+    """The arguments of one call.
+
+    Attributes:
+        leaves: all values in the arguments, tensors and others, in order.
+        spec: how `(args, kwargs)` is made of them.
+    """
+
+    leaves: tuple[Any, ...]
+    spec: TreeSpec
+
+    @classmethod
+    def of(cls, example: Any) -> "Call":
+        """Read an example: a tensor, a sequence of positional or a mapping of named arguments.
+
+        Raises:
+            UsageError: it is something else, or holds no tensor.
+        """
+        if isinstance(example, Tensor):
+            arguments: Any = (example,), {}
+        elif isinstance(example, Mapping):
+            arguments = (), dict(example)
+        elif isinstance(example, Sequence) and not isinstance(example, str):
+            arguments = tuple(example), {}
+        else:
+            raise UsageError(
+                f"example is a {type(example).__name__}: give a tensor, a tuple of positional "
+                "arguments or a dict of named ones, as the network is called with"
+            )
+        call = cls.of_arguments(*arguments)
+        if not any(tensor.numel() for tensor in call.tensors):
+            raise UsageError(
+                "example holds no values: give the network's inputs as tensors, batch first, with "
+                "one sample at least"
+            )
+        return call
+
+    @classmethod
+    def of_arguments(cls, args: Sequence[Any], kwargs: Mapping[str, Any]) -> "Call":
+        """Read the arguments of a call."""
+        leaves, spec = tree_flatten((tuple(args), dict(kwargs)))
+        return cls(tuple(leaves), spec)
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The tensors among the arguments."""
+        return [leaf for leaf in self.leaves if isinstance(leaf, Tensor)]
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """The positional arguments."""
+        return tree_unflatten(list(self.leaves), self.spec)[0]
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """The named arguments."""
+        return tree_unflatten(list(self.leaves), self.spec)[1]
+
+    @property
+    def plain(self) -> bool:
+        """Whether the arguments are nothing but tensors, by position."""
+        return not self.kwargs and all(isinstance(argument, Tensor) for argument in self.args)
+
+    def replaced(self, tensors: Sequence[Tensor]) -> "Call":
+        """Return the same call with other tensors."""
+        supply = iter(tensors)
+        leaves = (next(supply) if isinstance(leaf, Tensor) else leaf for leaf in self.leaves)
+        return Call(tuple(leaves), self.spec)
+
+    def __call__(self, network: nn.Module) -> Any:
+        """Call a network; its own inputs are copies, so in-place operations leave ours alone."""
+        copies = self.replaced([tensor.clone() for tensor in self.tensors])
+        return network(*copies.args, **copies.kwargs)
+
+    def outputs(self, network: nn.Module) -> list[Any]:
+        """Call a network and return the leaves of what it gives."""
+        return tree_leaves(self(network))
