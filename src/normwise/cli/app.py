@@ -7,7 +7,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from normwise.cli.check import check
 from normwise.cli.compare import compare
+from normwise.cli.explain import explain
+from normwise.cli.fold import fold
+from normwise.cli.rules import rules
 from normwise.errors import UsageError
 
 WRONG_USE = 2
@@ -18,6 +22,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(compare)
+app.command()(check)
+app.command()(fold)
+app.command()(rules)
+app.command()(explain)
 
 
 def _tell_version(wanted: bool) -> None:

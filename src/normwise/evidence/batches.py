@@ -1,0 +1,87 @@
+"""The batches that training passes are given: their features, and whether they come again."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from normwise.evidence.units import Units, UnitsMeter
+
+_KEPT = 4096  # batches whose fingerprints are kept
+_WIDTH = 8  # values in a fingerprint
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """What one module was given in training passes.
+
+    Attributes:
+        entry: path of the module that was called; empty for it itself.
+        shape: of the first batch.
+        input: by feature, or channel for images; None where inputs are not floating point
+            or computed with gradients by another network.
+        count: how many batches.
+        ids: one number per batch, of the first 4096, equal for batches that hold the same samples
+            in the same order.
+
+    Example:
+        >>> meter = BatchesMeter("")
+        >>> for seed in [0, 1, 2, 0, 1, 2]:
+        ...     meter.add(torch.full((4, 3), float(seed)), measured=True)
+        >>> meter.result().period
+        3
+    """
+
+    entry: str
+    shape: tuple[int, ...]
+    input: Units | None
+    count: int
+    ids: np.ndarray
+
+    @property
+    def period(self) -> int | None:
+        """After how many batches all come again in the same order, at least twice; or None."""
+        again = np.flatnonzero(self.ids == self.ids[0])[1:] if len(self.ids) else []
+        for period in again:
+            if len(self.ids) >= 2 * period and (self.ids[period:] == self.ids[:-period]).all():
+                return int(period)
+        return None
+
+
+class BatchesMeter:
+    """Takes the first tensor that a module is given, at every training pass."""
+
+    def __init__(self, entry: str) -> None:
+        self._entry = entry
+        self._shape: tuple[int, ...] = ()
+        self._count = 0
+        self._units = UnitsMeter()
+        self._prints: Tensor | None = None
+
+    def add(self, batch: Tensor, *, measured: bool) -> None:
+        """Note a batch."""
+        computed, batch = batch.requires_grad, batch.detach()
+        self._shape = self._shape or tuple(batch.shape)
+        if self._count < _KEPT and batch.numel():
+            self._print(batch)
+        self._count += 1
+        if measured and batch.is_floating_point() and batch.ndim > 1 and not computed:
+            self._units.add(batch, 1 if batch.ndim > 3 else -1)
+
+    def _print(self, batch: Tensor) -> None:
+        if self._prints is None:
+            self._prints = torch.zeros(_KEPT, _WIDTH, dtype=torch.float64, device=batch.device)
+        flat = batch.reshape(-1)
+        values = flat[:: max(1, -(-len(flat) // _WIDTH))]
+        self._prints[self._count, : len(values)] = values
+
+    def result(self) -> Batches | None:
+        """Return what was seen, or None where no batch was."""
+        if not self._count:
+            return None
+        ids = np.empty(0, int)
+        if self._prints is not None:
+            prints = self._prints[: self._count].cpu().numpy()
+            ids = np.unique(prints, axis=0, return_inverse=True)[1].reshape(-1)
+        return Batches(self._entry, self._shape, self._units.result(), self._count, ids)
