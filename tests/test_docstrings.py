@@ -44,6 +44,7 @@ def failures(text: str, names: dict[str, object], name: str, path: Path, line: i
     examples = doctest.DocTestParser().get_doctest(text, names, name, str(path), line)
     runner = doctest.DocTestRunner(verbose=False, optionflags=FLAGS)
     runner.run(examples, out=account.write, clear_globs=False)
+    names.update(examples.globs)  # doctest works on a copy
     return account.getvalue()
 
 

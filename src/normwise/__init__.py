@@ -1,17 +1,45 @@
 """normwise: which normalization and regularization train your PyTorch network best."""
 
-from normwise import data, edit, stats
-from normwise.edit import insert_dropout, insert_norm
+from normwise import data, edit, layers, stats
+from normwise.edit import (
+    edits,
+    fold,
+    freeze_norm,
+    grow,
+    insert_dropout,
+    insert_norm,
+    mc_predict,
+    prune,
+    recalibrate,
+    remove_dropout,
+    replace_norm,
+    unfreeze_norm,
+)
 from normwise.errors import UsageError
+from normwise.rules import Finding, check, watch
 from normwise.study import Study, compare
 
 __all__ = [
+    "Finding",
     "Study",
     "UsageError",
+    "check",
     "compare",
     "data",
     "edit",
+    "edits",
+    "fold",
+    "freeze_norm",
+    "grow",
     "insert_dropout",
     "insert_norm",
+    "layers",
+    "mc_predict",
+    "prune",
+    "recalibrate",
+    "remove_dropout",
+    "replace_norm",
     "stats",
+    "unfreeze_norm",
+    "watch",
 ]
