@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from normwise.edit.hosting import dismiss, guests, host_after, host_before
+from normwise.edit.hosting import host_after, host_before
 from normwise.edit.swapping import swap
 
 X = torch.randn(3, 4)

@@ -474,3 +474,18 @@ def test_wrong_inputs_are_refused_and_change_nothing(
 def test_a_mask_that_is_not_boolean_is_refused():
     with pytest.raises(UsageError, match=r"mask\.bool\(\)"):
         BatchNorm1d(3)(torch.randn(2, 3, 5), torch.ones(2, 5))
+
+
+@pytest.mark.parametrize(
+    "extra", [{"virtual_batch_size": 4}, {"virtual_batch_size": 3}, {"r_max": 3.0, "d_max": 5.0}]
+)
+def test_an_activation_may_write_over_the_output(extra: dict[str, Any]):
+    """As `nn.ReLU(inplace=True)` does, which follows batch norm in most image networks."""
+    gradients = []
+    for activation in (torch.relu, torch.relu_):
+        torch.manual_seed(0)
+        x = torch.randn(8, 4, dtype=torch.float64, requires_grad=True)
+        norm = BatchNorm1d(4, dtype=torch.float64, **extra)
+        activation(norm(x)).square().sum().backward()
+        gradients.append(x.grad)
+    assert_close(*gradients)

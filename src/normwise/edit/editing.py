@@ -56,7 +56,8 @@ def traced(network: nn.Module, example: Tensor) -> Trace:
 def _try(network: nn.Module, example: Tensor) -> None:
     for training, mode in ((True, "training"), (False, "evaluation")):
         try:
-            with running(example, mode), undisturbed(network), torch.no_grad():
+            # Some forwards fail only with gradients (in-place on views), fused kernels run without.
+            with running(example, mode), undisturbed(network), torch.set_grad_enabled(training):
                 network.train(training)(example.clone())
         except UsageError as error:
             raise UsageError(

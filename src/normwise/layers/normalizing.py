@@ -97,8 +97,8 @@ def _correction(mean: Tensor, var: Tensor, by: Statistics) -> tuple[Tensor, Tens
 class _Normalize(torch.autograd.Function):
     """centred * rstd * weight + bias, whose gradient knows what of this is made of x.
 
-    It writes over `centred`, and keeps x alone, as torch does. It also returns mean and rstd: the
-    backward is made of them and of x, and so can be differentiated again.
+    It keeps x alone, as torch does. It also returns mean and rstd: the backward is made of them and
+    of x, and so can be differentiated again.
     """
 
     @staticmethod
@@ -113,7 +113,7 @@ class _Normalize(torch.autograd.Function):
         mask: Tensor | None,
         replicas: "dist.ProcessGroup | None",  # noqa: ARG004
     ) -> tuple[Tensor, Tensor, Tensor]:
-        y = centred.mul_(rstd * weight)
+        y = centred * (rstd * weight)
         if mask is None:
             y.add_(bias)
         else:  # products with 0 are far faster than a selection, and leave infinities alone

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from normwise.evidence import Evidence, Level
+from normwise.evidence import Evidence, Level, Module
 from normwise.rules.finding import Finding
-from normwise.rules.norming import keeps_statistics, trained_batch_norms
+from normwise.rules.norming import batch_norms, batches_tracked, keeps_statistics
 from normwise.rules.rule import Rule
 
 
@@ -40,15 +40,22 @@ class FrozenBatchNormDrifts(Rule):
 
     def check(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield one finding per norm."""
-        for path, norm in trained_batch_norms(evidence).items():
-            if norm.norm is not None and norm.norm.frozen and keeps_statistics(norm):
+        for path, norm in batch_norms(evidence).items():
+            updates = _updates(norm)
+            if updates and norm.norm is not None and norm.norm.frozen and keeps_statistics(norm):
                 yield self.finding(
                     path,
-                    "its weights are frozen, but its running statistics were updated in "
-                    f"{norm.train_calls} of {norm.calls} measured calls",
+                    f"its weights are frozen, but its running statistics took {updates} batches",
                     "call nw.freeze_norm on the network, or .eval() on the frozen part after each "
                     "model.train()",
-                    value=float(norm.train_calls),
+                    value=float(updates),
                     threshold=0.0,
                     confidence=0.9,
                 )
+
+
+def _updates(norm: Module) -> int:
+    """Return how many batches a norm took, also in passes that were not measured."""
+    before = (norm.buffers_before or {}).get("num_batches_tracked")
+    taken = 0 if before is None else batches_tracked(norm) - int(before)
+    return max(norm.train_calls, taken)  # what is tried on the side is undone again

@@ -19,6 +19,7 @@ class Alone:
         objective: its loss and metric.
 
     Example:
+        >>> import torch
         >>> stack = Alone(nn.Linear(2, 1), Recipe(lr=0.1), Objective("regression"))
         >>> x, y = torch.rand(1, 8, 2), torch.rand(1, 8)
         >>> losses = [stack.step(x, y).item() for _ in range(20)]
