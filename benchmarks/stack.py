@@ -83,16 +83,25 @@ class Workload:
     name: str
     factory: Callable[[], nn.Module]
     batch: int
-    runs: int
+    seeds: int
     samples: int  # of the training split, with a tenth to validate and a fifth to test
     epochs: int
     peers: str  # letters of those that take part
+    variants: tuple[str, ...] = ("plain",)
 
+    @property
+    def runs(self) -> int:
+        return self.seeds * len(self.variants)
+
+
+RATES = ("plain", "lr=0.3x", "lr=3x", "lr=10x", "lr=30x")
 
 WORKLOADS = [
     Workload("mlp-64", mlp, 64, 50, 40_000, 4, "abcde"),
+    Workload("mlp-64-rates", mlp, 64, 10, 40_000, 4, "abcde", RATES),
     Workload("mlp-64-few", mlp, 64, 8, 40_000, 8, "bcde"),
     Workload("mlp-512", mlp, 512, 50, 40_000, 4, "bcde"),
+    Workload("mlp-512-rates", mlp, 512, 10, 40_000, 4, "bcde", RATES),
     Workload("mlp-512-few", mlp, 512, 8, 40_000, 8, "bcde"),
     Workload("cnn", cnn, 64, 16, 10_000, 2, "bcd"),
     Workload("wide-cnn", wide_cnn, 64, 16, 2_560, 2, "bc"),
@@ -164,10 +173,11 @@ def processes(work: Workload, x: Tensor, y: Tensor, steps: int) -> float:
     return float(np.mean(each)) / cores()
 
 
-def _batches(work: Workload, x: Tensor, y: Tensor, runs: int) -> tuple[Tensor, Tensor]:
-    rows = torch.randint(0, len(x), (runs * work.batch,))
-    picked = x.index_select(0, rows), y.index_select(0, rows)
-    return tuple(t.unflatten(0, (runs, work.batch)) for t in picked)  # type: ignore[return-value]
+def _batches(work: Workload, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Every seed's batch, for all variants of it."""
+    rows = torch.randint(0, len(x), (work.seeds, work.batch)).repeat(len(work.variants), 1)
+    picked = x.index_select(0, rows.flatten()), y.index_select(0, rows.flatten())
+    return tuple(t.unflatten(0, rows.shape) for t in picked)  # type: ignore[return-value]
 
 
 def functorch(work: Workload, x: Tensor, y: Tensor, steps: int) -> float:
@@ -183,7 +193,7 @@ def functorch(work: Workload, x: Tensor, y: Tensor, steps: int) -> float:
 
     def train() -> None:
         for _ in range(steps):
-            grads, _ = gradient(weights, buffers, *_batches(work, x, y, work.runs))
+            grads, _ = gradient(weights, buffers, *_batches(work, x, y))
             torch._foreach_add_(list(weights.values()), list(grads.values()), alpha=-LR)
 
     return seconds(train) / steps / work.runs * 1e3
@@ -213,7 +223,7 @@ def by_hand(work: Workload, x: Tensor, y: Tensor, steps: int) -> float:
 
     def train() -> None:
         for _ in range(steps):
-            images, labels = _batches(work, x, y, runs)
+            images, labels = _batches(work, x, y)
             logits = forward(images.flatten(2))
             loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten()) * runs
             grads = torch.autograd.grad(loss, weights)
@@ -232,8 +242,8 @@ def normwise(work: Workload, data: nw.data.Data) -> float:
         study = nw.compare(
             work.factory,
             data,
-            ["plain"],
-            seeds=work.runs,
+            list(work.variants),
+            seeds=work.seeds,
             epochs=work.epochs,
             batch_size=work.batch,
             lr=LR,
@@ -299,7 +309,8 @@ def measure(work: Workload, whole: nw.data.Data) -> str:
         ratio = f"**{mine[best] / ours:.1f}x**"
         rows.append([f"({letter}) {PEERS[letter][0]}", threads, f"{mine[best]:.3f}", ratio])
     rows.append(["(f) `nw.compare`, all included", "its own plan", f"{ours:.3f}", ""])
-    head = f"## {work.name}: {work.runs} runs, batch {work.batch}"
+    variants = f" ({len(work.variants)} learning rates)" if len(work.variants) > 1 else ""
+    head = f"## {work.name}: {work.runs} runs{variants}, batch {work.batch}"
     body = table(["peer", "threads", "ms per run and step", "normwise is"], rows)
     return f"{head}\n\n{body}{_share(work, ours)}\n\nPlan: {PLANS[work.name]}."
 
