@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from normwise.stack import Recipe
-from normwise.stack.optimizers import StackedOptimizer
+from normwise.stack.optimizers import stacked_optimizer
 
 SHAPES = ((3, 2), (2,), ())
 RECIPES = {
@@ -31,7 +31,7 @@ class Both:
         self.draw = torch.Generator().manual_seed(0)
         runs = len(recipes)
         self.weights = [self.random(runs, *shape) for shape in SHAPES]
-        self.optimizer = StackedOptimizer(self.weights, recipes)
+        self.optimizer = stacked_optimizer(self.weights, recipes)
         self.alone = [
             [w[run].clone().requires_grad_() for w in self.weights] for run in range(runs)
         ]
@@ -110,7 +110,7 @@ def test_a_weight_without_gradient_stays(name: str):
 
 def test_one_kind_of_optimizer_in_a_stack():
     with pytest.raises(ValueError, match="one kind"):
-        StackedOptimizer([torch.ones(2, 3)], [Recipe("sgd"), Recipe("adam")])
+        stacked_optimizer([torch.ones(2, 3)], [Recipe("sgd"), Recipe("adam")])
 
 
 def test_defaults_are_torchs():

@@ -4,9 +4,9 @@ from normwise.stack.alone import Alone
 from normwise.stack.executor import Executor, InProcess, Processes
 from normwise.stack.loop import Budget, Evaluation, Outcome, Stack, train
 from normwise.stack.objective import LOSSES, Objective
-from normwise.stack.optimizers import OPTIMIZERS, Recipe
 from normwise.stack.order import Order
 from normwise.stack.planner import Planner, Run, Share
+from normwise.stack.recipes import OPTIMIZERS, Recipe
 from normwise.stack.recording import NotStackable
 from normwise.stack.schedules import SCHEDULES, Schedule
 from normwise.stack.seeding import derive, seeded

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from normwise.data import Split
 from normwise.stack.evaluation import evaluate
 from normwise.stack.objective import Objective
-from normwise.stack.optimizers import Recipe
+from normwise.stack.recipes import Recipe
 
 
 class Alone:
@@ -64,9 +64,9 @@ class Alone:
         if not self._size:
             return []
         self._network.eval()
-        scores = evaluate(self._network, self._objective, split)
+        scores = evaluate([self._network], self._objective, split)
         self._network.train()
-        return [scores]
+        return scores
 
     def evaluated(self, losses: Sequence[float]) -> None:
         """Take note of the validation loss."""

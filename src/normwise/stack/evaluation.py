@@ -1,71 +1,39 @@
-"""Loss and metric of networks in evaluation mode, one or many at once."""
+"""Loss and metric of networks in evaluation mode."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from normwise.data import Split
-from normwise.stack.forms import Masks, StackedForms
 from normwise.stack.objective import Objective
 
-_ROWS = 1024  # samples that an evaluation of one network takes at once
-_ROWS_OF_ALL = 4096  # samples times networks, for many
+_ROWS = 1024  # samples that a network takes at once
 
 Scores = tuple[float, float]
-Forward = Callable[[Tensor], Tensor]
 
 
-def evaluate(forward: Forward, objective: Objective, split: Split) -> Scores:
-    """Return the mean loss and the metric on a split of a network in evaluation mode."""
-
-    def scored(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        output = forward(x)
-        return objective.loss(output, y)[None], objective.tally(output, y)[None]
-
-    [scores] = _summed(scored, objective, split, _ROWS)
-    return scores
-
-
-def evaluate_all(
-    forward: Forward, objective: Objective, split: Split, runs: int, rows: int
+def evaluate(
+    forwards: Sequence[Callable[[Tensor], Tensor]], objective: Objective, split: Split
 ) -> list[Scores]:
-    """Return mean loss and metric on a split of many networks.
+    """Return the mean loss and the metric of each network on a split.
+
+    All of them see one part of the split before any sees the next: it stays in the cache.
 
     Args:
-        forward: from samples, which all networks share, to their outputs, (runs, samples, ...);
-            it may use torch.vmap, and is called inside of the stacked forms.
+        forwards: from samples to a network's output.
         objective: of all.
         split: to score on.
-        runs: how many networks.
-        rows: samples that are always taken at once; more are where there are few networks.
     """
-    loss = torch.vmap(objective.loss, in_dims=(0, None))
-    tally = torch.vmap(objective.tally, in_dims=(0, None))
-
-    def scored(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        with StackedForms(Masks([])):
-            outputs = forward(x)
-            return loss(outputs, y), tally(outputs, y)
-
-    return _summed(scored, objective, split, max(rows, _ROWS_OF_ALL // runs))
-
-
-def _summed(
-    scored: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
-    objective: Objective,
-    split: Split,
-    rows: int,
-) -> list[Scores]:
-    """Put together what `scored` returns of parts: mean losses and tallies of every run."""
-    losses, tallies = [], []
+    losses: list[list[Tensor]] = [[] for _ in forwards]
+    tallies: list[list[Tensor]] = [[] for _ in forwards]
     with torch.no_grad():
-        for x, y in zip(split.x.split(rows), split.y.split(rows), strict=True):
-            loss, tally = scored(x, y)
-            losses.append(loss.double() * len(y))
-            tallies.append(tally)
-    means = (torch.stack(losses).sum(0) / len(split.y)).tolist()
-    totals = torch.stack(tallies).sum(0)
+        for x, y in zip(split.x.split(_ROWS), split.y.split(_ROWS), strict=True):
+            for run, forward in enumerate(forwards):
+                output = forward(x)
+                losses[run].append(objective.loss(output, y).double() * len(y))
+                tallies[run].append(objective.tally(output, y))
     return [
-        (mean, objective.score(total, split.y)) for mean, total in zip(means, totals, strict=True)
+        (float(sum(loss) / len(split.y)), objective.score(torch.stack(tally).sum(0), split.y))
+        for loss, tally in zip(losses, tallies, strict=True)
     ]

@@ -1,146 +1,30 @@
-"""torch's optimizers by name, for one run or for a stack of them."""
+"""Optimizers of stacked weights: each run is updated by its own recipe, numerically as by torch."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from normwise.stack.products import Product
-from normwise.stack.schedules import CONSTANT, Dial, Schedule
+from normwise.stack.recipes import Recipe, build
+from normwise.stack.schedules import Dial
 
-OPTIMIZERS = ("sgd", "adam", "adamw")
-
-_KINDS: dict[str, type[torch.optim.Optimizer]] = {
-    "sgd": torch.optim.SGD,
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-}
-_FUSED_ON = ("cpu", "cuda")
+Gradient = Tensor | Product | None
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How one run is trained; names, meaning and defaults are those of torch.
+class StackedOptimizer(Protocol):
+    """Updates the weights of all runs in place."""
 
-    Attributes:
-        optimizer: `sgd`, `adam` or `adamw`.
-        lr: learning rate.
-        momentum: of SGD.
-        nesterov: Nesterov's momentum, for SGD.
-        weight_decay: an L2 term in the gradient for SGD and Adam, decoupled for AdamW; None means
-            torch's default (0, for AdamW 0.01).
-        schedule: how the learning rate moves.
-        clip: largest norm of all gradients together; longer ones are scaled down to it
-            (`torch.nn.utils.clip_grad_norm_`; Pascanu et al. 2013). None leaves them.
-        label_smoothing: share of the target that is spread over all classes, in the loss of
-            training (Szegedy et al. 2016).
-
-    Example:
-        >>> Recipe("sgd", lr=0.1, momentum=0.9).build(nn.Linear(2, 1).parameters())
-        SGD (
-        ...
-    """
-
-    optimizer: str = "sgd"
-    lr: float = 0.01
-    momentum: float = 0.0
-    nesterov: bool = False
-    weight_decay: float | None = None
-    schedule: Schedule = CONSTANT
-    clip: float | None = None
-    label_smoothing: float = 0.0
-
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Return torch's optimizer for these parameters."""
-        return _build([self], [[p for p in parameters if p.requires_grad]])
-
-    def options(self) -> dict[str, Any]:
-        """Return the arguments of torch's optimizer."""
-        options: dict[str, Any] = {"lr": self.lr}
-        if self.weight_decay is not None:
-            options["weight_decay"] = self.weight_decay
-        if self.optimizer == "sgd":
-            options |= {"momentum": self.momentum, "nesterov": self.nesterov}
-        return options
-
-    def dial(self) -> Dial | None:
-        """Return what turns the learning rate; None where it stays as it is."""
-        if self.schedule.is_constant:
-            return None
-        nothing = self.build([nn.Parameter(torch.zeros(()))])
-        cycles_momentum = self.optimizer != "sgd" or self.momentum > 0
-        return Dial(self.schedule, nothing, cycles_momentum=cycles_momentum)
-
-
-class StackedOptimizer:
-    """Updates stacked weights, each run by its own recipe.
-
-    It is torch's optimizer: neighbouring runs with one recipe are one of its parameter groups,
-    whose parameters are slices of the stacked weights. Where the learning rate depends on how a run
-    goes, every run is a group.
-
-    Args:
-        weights: of all runs, each `(runs, ...)` and contiguous; updated in place.
-        recipes: one per run; all of one kind of optimizer.
-
-    Raises:
-        ValueError: the recipes are of several kinds.
-    """
-
-    def __init__(self, weights: Sequence[Tensor], recipes: Sequence[Recipe]) -> None:
-        if len({recipe.optimizer for recipe in recipes}) > 1:
-            raise ValueError("runs of a stack have one kind of optimizer")
-        self._weights, self._recipes = list(weights), list(recipes)
-        self._spans = list(_spans(recipes))
-        self._slices = [[weight.detach()[span] for weight in weights] for span in self._spans]
-        firsts = [recipes[span.start] for span in self._spans]
-        self._optimizer = _build(firsts, self._slices)
-        self._dials = [recipe.dial() for recipe in firsts]
-        self._set_dials()
-        clips = [math.inf if recipe.clip is None else recipe.clip for recipe in recipes]
-        # Plain descent needs the gradient for nothing else, so it is never written down.
-        self._takes_products = all(
-            recipe.optimizer == "sgd" and not recipe.momentum and recipe.clip is None
-            for recipe in recipes
-        )
-        self._clip = None
-        if min(clips) < math.inf:
-            self._clip = torch.tensor(clips, dtype=torch.float64, device=weights[0].device)
-
-    def step(self, gradients: Sequence[Tensor | Product | None]) -> None:
+    def step(self, gradients: Sequence[Gradient]) -> None:
         """Update all weights by their gradients; one without is left as it is."""
-        if not self._takes_products:
-            gradients = [g.value() if isinstance(g, Product) else g for g in gradients]
-        if self._clip is not None:
-            gradients = clipped(gradients, self._clip)
-        groups = self._optimizer.param_groups
-        for span, slices, group in zip(self._spans, self._slices, groups, strict=True):
-            for weight, gradient in zip(slices, gradients, strict=True):
-                if isinstance(gradient, Product):
-                    kept = 1 - group["lr"] * group["weight_decay"]
-                    gradient.add_to(weight, span.start, alpha=-group["lr"], beta=kept)
-                else:
-                    weight.grad = None if gradient is None else gradient[span]
-        self._optimizer.step()
-        for dial in filter(None, self._dials):
-            dial.step()
-        self._set_dials()
+        ...
 
     def evaluated(self, losses: Sequence[float]) -> None:
         """Take note of every run's validation loss."""
-        for span, dial in zip(self._spans, self._dials, strict=True):
-            if dial is not None:
-                dial.evaluated(losses[span.start])
-        self._set_dials()
-
-    def _set_dials(self) -> None:
-        for group, dial in zip(self._optimizer.param_groups, self._dials, strict=True):
-            if dial is not None:
-                dial.set(group)
+        ...
 
     def keep(self, weights: Sequence[Tensor], runs: Sequence[int]) -> "StackedOptimizer":
         """Return the optimizer of the remaining runs, with what it has accumulated for them.
@@ -149,9 +33,122 @@ class StackedOptimizer:
             weights: of the remaining runs.
             runs: their positions.
         """
-        fewer = StackedOptimizer(weights, [self._recipes[run] for run in runs])
-        fewer._dials = [self._dials[self._place(runs[span.start])] for span in fewer._spans]
-        fewer._set_dials()
+        ...
+
+
+def stacked_optimizer(weights: Sequence[Tensor], recipes: Sequence[Recipe]) -> StackedOptimizer:
+    """Return the optimizer of stacked weights.
+
+    Args:
+        weights: of all runs, each `(runs, ...)` and contiguous; updated in place.
+        recipes: one per run; all of one kind of optimizer.
+
+    Raises:
+        ValueError: the recipes are of several kinds.
+    """
+    if len({recipe.optimizer for recipe in recipes}) > 1:
+        raise ValueError("runs of a stack have one kind of optimizer")
+    plain = all(
+        recipe.optimizer == "sgd" and not recipe.momentum and recipe.clip is None
+        for recipe in recipes
+    )
+    return (PlainDescent if plain else ByGroups)(weights, recipes)
+
+
+class PlainDescent:
+    """SGD without momentum: all runs at once, with a learning rate for each.
+
+    It needs a gradient for nothing but to subtract it, so products are not written down: they go
+    into the weights as they are computed.
+    """
+
+    def __init__(self, weights: Sequence[Tensor], recipes: Sequence[Recipe]) -> None:
+        self._weights, self._recipes, self._dials = list(weights), list(recipes), Dials(recipes)
+        self._settings: list[dict[str, Any]] = [{"lr": recipe.lr} for recipe in recipes]
+        self._set_rates()
+
+    def step(self, gradients: Sequence[Gradient]) -> None:
+        """Update all weights by their gradients."""
+        for weight, gradient in zip(self._weights, gradients, strict=True):
+            if gradient is None:
+                continue
+            shape = -1, *(1,) * (weight.ndim - 1)
+            rates = self._rates.to(weight.dtype).view(shape)
+            if self._kept is not None:
+                weight.mul_(self._kept.to(weight.dtype).view(shape))
+            if isinstance(gradient, Product):
+                Product(gradient.left, gradient.right * -rates).add_to(weight)
+            else:
+                weight.addcmul_(gradient, rates, value=-1)
+        if self._dials.step():
+            self._set_rates()
+
+    def evaluated(self, losses: Sequence[float]) -> None:
+        """Take note of every run's validation loss."""
+        self._dials.evaluated(losses)
+        self._set_rates()
+
+    def keep(self, weights: Sequence[Tensor], runs: Sequence[int]) -> "PlainDescent":
+        """Return the optimizer of the remaining runs."""
+        fewer = PlainDescent(weights, [self._recipes[run] for run in runs])
+        fewer._dials = self._dials.of(runs)
+        fewer._set_rates()
+        return fewer
+
+    def _set_rates(self) -> None:
+        """Note the learning rate, and the share of itself that weight decay leaves a weight."""
+        self._dials.set(self._settings)
+        device = self._weights[0].device
+        rates = [setting["lr"] for setting in self._settings]
+        decays = [recipe.weight_decay or 0.0 for recipe in self._recipes]
+        self._rates = torch.tensor(rates, dtype=torch.float64, device=device)
+        self._kept = None
+        if any(decays):
+            self._kept = 1 - self._rates * torch.tensor(decays, dtype=torch.float64, device=device)
+
+
+class ByGroups:
+    """torch's own optimizer.
+
+    Neighbouring runs with one recipe are one of its parameter groups, whose parameters are slices
+    of the stacked weights. Where the learning rate depends on how a run goes, every run is a group.
+    """
+
+    def __init__(self, weights: Sequence[Tensor], recipes: Sequence[Recipe]) -> None:
+        self._recipes, self._dials = list(recipes), Dials(recipes)
+        self._spans = list(_spans(recipes))
+        self._slices = [[weight.detach()[span] for weight in weights] for span in self._spans]
+        self._optimizer = build([recipes[span.start] for span in self._spans], self._slices)
+        groups = self._optimizer.param_groups
+        self._settings = [groups[self._place(run)] for run in range(len(recipes))]
+        self._dials.set(self._settings)
+        clips = [math.inf if recipe.clip is None else recipe.clip for recipe in recipes]
+        self._clip = None
+        if min(clips) < math.inf:
+            self._clip = torch.tensor(clips, dtype=torch.float64, device=weights[0].device)
+
+    def step(self, gradients: Sequence[Gradient]) -> None:
+        """Update all weights by their gradients."""
+        whole = [g.value() if isinstance(g, Product) else g for g in gradients]
+        if self._clip is not None:
+            whole = clipped(whole, self._clip)
+        for span, slices in zip(self._spans, self._slices, strict=True):
+            for weight, gradient in zip(slices, whole, strict=True):
+                weight.grad = None if gradient is None else gradient[span]
+        self._optimizer.step()
+        if self._dials.step():
+            self._dials.set(self._settings)
+
+    def evaluated(self, losses: Sequence[float]) -> None:
+        """Take note of every run's validation loss."""
+        self._dials.evaluated(losses)
+        self._dials.set(self._settings)
+
+    def keep(self, weights: Sequence[Tensor], runs: Sequence[int]) -> "ByGroups":
+        """Return the optimizer of the remaining runs, with what it has accumulated for them."""
+        fewer = ByGroups(weights, [self._recipes[run] for run in runs])
+        fewer._dials = self._dials.of(runs)
+        fewer._dials.set(fewer._settings)
         for span, slices in zip(fewer._spans, fewer._slices, strict=True):
             for position, weight in enumerate(slices):
                 fewer._optimizer.state[weight] = self._state(position, runs[span])
@@ -177,7 +174,51 @@ class StackedOptimizer:
         return next(i for i, span in enumerate(self._spans) if run < span.stop)
 
 
-def clipped(gradients: Sequence[Any], limits: Tensor) -> list[Tensor | None]:
+class Dials:
+    """The schedules of many runs: equal recipes share a dial, unless it depends on the run.
+
+    Args:
+        recipes: one per run.
+    """
+
+    def __init__(self, recipes: Sequence[Recipe]) -> None:
+        shared: dict[Recipe, Dial | None] = {}
+        self._of_runs: list[Dial | None] = []
+        for recipe in recipes:
+            if recipe.schedule.by_result:
+                self._of_runs.append(recipe.dial())
+            elif recipe in shared:
+                self._of_runs.append(shared[recipe])
+            else:
+                self._of_runs.append(shared.setdefault(recipe, recipe.dial()))
+
+    def of(self, runs: Sequence[int]) -> "Dials":
+        """Return the dials of some runs, as they stand."""
+        fewer = Dials([])
+        fewer._of_runs = [self._of_runs[run] for run in runs]
+        return fewer
+
+    def set(self, settings: Sequence[dict[str, Any]]) -> None:
+        """Give every run's options, which runs may share, the setting of the moment."""
+        for dial, setting in zip(self._of_runs, settings, strict=True):
+            if dial is not None:
+                dial.set(setting)
+
+    def step(self) -> bool:
+        """Go on by one step; tell whether any learning rate can have changed."""
+        dials = {id(dial): dial for dial in self._of_runs if dial is not None}
+        for dial in dials.values():
+            dial.step()
+        return bool(dials)
+
+    def evaluated(self, losses: Sequence[float]) -> None:
+        """Take note of every run's validation loss."""
+        for dial, loss in zip(self._of_runs, losses, strict=True):
+            if dial is not None:
+                dial.evaluated(loss)
+
+
+def clipped(gradients: Sequence[Tensor | None], limits: Tensor) -> list[Tensor | None]:
     """Scale every run's gradients so that their norm is at most its limit.
 
     Args:
@@ -201,17 +242,3 @@ def _spans(recipes: Sequence[Recipe]) -> Iterator[slice]:
         for begin in range(start, start + count, length):
             yield slice(begin, begin + length)
         start += count
-
-
-def _build(recipes: Sequence[Recipe], weights: Sequence[Sequence[Tensor]]) -> torch.optim.Optimizer:
-    """Return one optimizer, with a parameter group for each recipe."""
-    groups = [
-        {"params": list(theirs), **recipe.options()}
-        for recipe, theirs in zip(recipes, weights, strict=True)
-    ]
-    fused = all(
-        weight.is_floating_point() and weight.device.type in _FUSED_ON
-        for theirs in weights
-        for weight in theirs
-    )
-    return _KINDS[recipes[0].optimizer](groups, fused=fused)  # type: ignore[call-arg]

@@ -18,7 +18,7 @@ from normwise.stack.alone import Alone
 from normwise.stack.executor import Processes
 from normwise.stack.loop import Budget, Stack
 from normwise.stack.objective import Objective
-from normwise.stack.optimizers import Recipe
+from normwise.stack.recipes import Recipe
 from normwise.stack.recording import NotStackable
 from normwise.stack.stacked import Stacked, repeat
 

@@ -31,27 +31,11 @@ class Product:
         """Return all products, (R, I, O)."""
         return shared_bmm(self.left, self.right)
 
-    def add_to(self, sums: Tensor, start: int, *, alpha: float, beta: float) -> None:
-        """Set `sums` to `beta` times itself plus `alpha` times the products from `start` on.
-
-        Args:
-            sums: shape (any, I, O).
-            start: the run of the first.
-            alpha: as in `torch.baddbmm`.
-            beta: likewise.
-        """
-        batches, done = len(self.left), 0
-        while done < len(sums):
-            run = start + done
-            batch = run % batches
-            count = min(batches - batch, len(sums) - done)
-            sums[done : done + count].baddbmm_(
-                self.left[batch : batch + count],
-                self.right[run : run + count],
-                alpha=alpha,
-                beta=beta,
-            )
-            done += count
+    def add_to(self, sums: Tensor) -> None:
+        """Add all products to `sums`, (R, I, O), which need not have them beside it for that."""
+        count = len(self.left)
+        for part, right in zip(sums.split(count), self.right.split(count), strict=True):
+            part.baddbmm_(self.left, right)
 
 
 def leave_products(graph: fx.GraphModule) -> list[bool]:

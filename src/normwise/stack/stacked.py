@@ -2,19 +2,19 @@
 
 import copy
 import re
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from normwise.data import Split
 from normwise.stack.calling import Tensors, call
-from normwise.stack.evaluation import evaluate, evaluate_all
+from normwise.stack.evaluation import evaluate
 from normwise.stack.forms import DropoutForms, Masks, PerRun, Streams
 from normwise.stack.objective import Objective
-from normwise.stack.optimizers import Recipe, StackedOptimizer
+from normwise.stack.optimizers import stacked_optimizer
 from normwise.stack.products import Product
+from normwise.stack.recipes import Recipe
 from normwise.stack.recording import NotStackable, Program, attributes, record, refusing
 from normwise.stack.seeding import derive
 from normwise.trace.functions import DROPOUT_TYPES
@@ -73,12 +73,11 @@ class Stacked:
         }
         if not self._weights:
             raise NotStackable("the network has no weights to train")
-        self._optimizer = StackedOptimizer(list(self._weights.values()), recipes)
+        self._optimizer = stacked_optimizer(list(self._weights.values()), recipes)
         self._streams = Streams([derive(seed, "dropout") for seed in seeds], example.x.device)
         with refusing():
             self._program = self._record()
             self._check(networks[-1])
-        self._evaluates_all = self._can_evaluate_all()
 
     @property
     def batches(self) -> int:
@@ -114,10 +113,10 @@ class Stacked:
 
     def evaluate(self, split: Split) -> list[tuple[float, float]]:
         """Return each run's loss and metric on a split, in evaluation mode."""
-        if not (self._evaluates_all and self._size):
-            return [self._evaluate(run, split) for run in range(self._size)]
-        rows = len(self._example)
-        return evaluate_all(self._outputs, self._objective, split, self._size, rows)
+        forwards = [self._forward(run) for run in range(self._size)]
+        scores = evaluate(forwards, self._objective, split)
+        self._template.train()
+        return scores
 
     def evaluated(self, losses: Sequence[float]) -> None:
         """Take note of every run's validation loss."""
@@ -157,43 +156,23 @@ class Stacked:
     def _values(self) -> Tensors:
         return {**self._parameters(), **self._buffers}
 
-    def _evaluate(self, run: int, split: Split) -> tuple[float, float]:
+    def _forward(self, run: int) -> Callable[[Tensor], Tensor]:
+        """Return what one run's network computes in evaluation mode."""
         values = {name: value[run] for name, value in self._values().items()}
-        self._set_p(self._template, run)
-        forward = partial(call, self._template.eval(), values)
-        scores = evaluate(forward, self._objective, split)
-        self._template.train()
-        return scores
 
-    def _can_evaluate_all(self) -> bool:
-        """Tell whether all runs at once score as one by one: torch.vmap may not know a layer."""
-        self._evaluates_all = True
-        try:
-            ours = self.evaluate(self._example)
-        except Exception:
-            self._template.train()
-            return False
-        theirs = [self._evaluate(run, self._example) for run in range(self._size)]
-        return _close([torch.tensor(ours)], [torch.tensor(theirs)])
+        def forward(x: Tensor) -> Tensor:
+            self._set_p(self._template, run)
+            return call(self._template.eval(), values, x)
 
-    def _outputs(self, x: Tensor) -> Tensor:
-        """The outputs of all runs for the same samples, in evaluation mode."""
-        self._share_p()
-        network = self._template.eval()
-        outputs = torch.vmap(lambda values: call(network, values, x))(self._values())
-        network.train()
-        return outputs
+        return forward
 
     def _set_p(self, network: nn.Module, run: int) -> None:
         for path, p in self._p.items():
             vars(network.get_submodule(path))["p"] = p[run]
 
-    def _share_p(self) -> None:
+    def _record(self) -> Program:
         for path, p in self._p.items():
             vars(self._template.get_submodule(path))["p"] = PerRun(p)
-
-    def _record(self) -> Program:
-        self._share_p()
         weights, buffers = self._parameters(), self._buffers
         batch = repeat(self._example, self.batches)
         return record(self._template, self._loss, weights, buffers, batch.x, batch.y)
@@ -205,9 +184,10 @@ class Stacked:
     def _check(self, last: nn.Module) -> None:
         """Make sure that evaluation and the program compute what the last run's network does."""
         network, run, example = copy.deepcopy(last), self._size - 1, self._example
-        score = self._evaluate(run, example)[0]
-        alone = evaluate(network.eval(), self._objective, example)[0]
-        if not _close([torch.tensor(score)], [torch.tensor(alone)]):
+        forwards = [self._forward(run), network.eval()]
+        ours, theirs = evaluate(forwards, self._objective, example)
+        self._template.train()
+        if not _close([torch.tensor(ours)], [torch.tensor(theirs)]):
             raise NotStackable("an evaluation of the stack differs from the network's own")
         network.train()
         batch = repeat(example, self.batches)

@@ -1,0 +1,87 @@
+"""How one run is trained: torch's optimizer by name, and what goes with it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from normwise.stack.schedules import CONSTANT, Dial, Schedule
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
+
+_KINDS: dict[str, type[torch.optim.Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+}
+_FUSED_ON = ("cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one run is trained; names, meaning and defaults are those of torch.
+
+    Attributes:
+        optimizer: `sgd`, `adam` or `adamw`.
+        lr: learning rate.
+        momentum: of SGD.
+        nesterov: Nesterov's momentum, for SGD.
+        weight_decay: an L2 term in the gradient for SGD and Adam, decoupled for AdamW; None means
+            torch's default (0, for AdamW 0.01).
+        schedule: how the learning rate moves.
+        clip: largest norm of all gradients together; longer ones are scaled down to it
+            (`torch.nn.utils.clip_grad_norm_`; Pascanu et al. 2013). None leaves them.
+        label_smoothing: share of the target that is spread over all classes, in the loss of
+            training (Szegedy et al. 2016).
+
+    Example:
+        >>> Recipe("sgd", lr=0.1, momentum=0.9).build(nn.Linear(2, 1).parameters())
+        SGD (
+        ...
+    """
+
+    optimizer: str = "sgd"
+    lr: float = 0.01
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float | None = None
+    schedule: Schedule = CONSTANT
+    clip: float | None = None
+    label_smoothing: float = 0.0
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return torch's optimizer for these parameters."""
+        return build([self], [[p for p in parameters if p.requires_grad]])
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments of torch's optimizer."""
+        options: dict[str, Any] = {"lr": self.lr}
+        if self.weight_decay is not None:
+            options["weight_decay"] = self.weight_decay
+        if self.optimizer == "sgd":
+            options |= {"momentum": self.momentum, "nesterov": self.nesterov}
+        return options
+
+    def dial(self) -> Dial | None:
+        """Return what turns the learning rate; None where it stays as it is."""
+        if self.schedule.is_constant:
+            return None
+        nothing = self.build([nn.Parameter(torch.zeros(()))])
+        cycles_momentum = self.optimizer != "sgd" or self.momentum > 0
+        return Dial(self.schedule, nothing, cycles_momentum=cycles_momentum)
+
+
+def build(recipes: Sequence[Recipe], weights: Sequence[Sequence[Tensor]]) -> torch.optim.Optimizer:
+    """Return one optimizer, with a parameter group for each recipe."""
+    groups = [
+        {"params": list(theirs), **recipe.options()}
+        for recipe, theirs in zip(recipes, weights, strict=True)
+    ]
+    fused = all(
+        weight.is_floating_point() and weight.device.type in _FUSED_ON
+        for theirs in weights
+        for weight in theirs
+    )
+    return _KINDS[recipes[0].optimizer](groups, fused=fused)  # type: ignore[call-arg]
