@@ -1,7 +1,7 @@
 # Every target first sets up what it needs in .venv, and does so again only when the pins change.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench
+.PHONY: help demo test check bench pages
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -42,6 +42,10 @@ check: $(TOOLS) ## lint, formatting and types
 	$(BIN)/ruff format --check . || status=1; \
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright || status=1; \
 	exit $$status
+
+pages: $(RUNTIME) ## write docs/rules from the rules' own docstrings
+	@rm -f docs/rules/*.md
+	@$(BIN)/python -c 'from normwise.rules import write_pages; write_pages("docs/rules")'
 
 bench: $(TOOLS) ## run every script in benchmarks/ but those named _*.py, which are their helpers
 	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script; done

@@ -25,7 +25,7 @@ def faulty(folder: Path) -> None:
 def test_findings_and_exit_code(faulty, normwise: Callable):
     ended = normwise("check", "faulty.py:soft", "--data", "data.npz", "--select", "LOS101")
     assert ended.code == 1
-    assert "error LOS101 the network: the inputs are probabilities" in ended.out
+    assert "error LOS101 probabilities-into-cross-entropy\n  the network: the inputs" in ended.out
     assert "leave out the softmax in 3" in ended.out
     assert "1 finding; 0 rules found nothing" in ended.out
     assert "building" in ended.err

@@ -1,5 +1,10 @@
-"""Realistic tables of a study that never ran: five variants, ten seeds, two hidden layers."""
+"""Realistic tables of a study that never ran, and a real browser to look at pages in.
 
+The study has five variants, ten seeds and two hidden layers.
+"""
+
+import shutil
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +13,45 @@ import pytest
 
 from normwise.report import StudyTables, study_page
 
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+QUIET = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+LOWEST_CONTRAST = """() => {
+  const rgba = (text) => (text.match(/[\\d.]+/g) ?? []).map(Number);
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = rgba(getComputedStyle(at).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const light = (colour) => {
+    const [r, g, b] = colour.map((v) => v / 255).map(
+      (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  let worst = [99, ""];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+    if (!own || element.matches("script, style")) continue;
+    const style = getComputedStyle(element);
+    const [a, b] = [
+      light(rgba(element.matches("text") ? style.fill : style.color)), light(ground(element))];
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (contrast < worst[0]) worst = [contrast, element.textContent];
+  }
+  return worst;
+}"""
 VARIANTS = ("plain", "batch", "layer", "dropout=0.2", "batch+dropout=0.2")
 FINAL = (0.931, 0.968, 0.959, 0.928, 0.962)
 SPEED = (160.0, 55.0, 75.0, 190.0, 70.0)
@@ -266,3 +310,55 @@ def edge(request: pytest.FixtureRequest) -> StudyTables:
 @pytest.fixture(scope="session")
 def edge_page(edge: StudyTables) -> str:
     return study_page(edge)
+
+
+@pytest.fixture(scope="session")
+def lowest_contrast() -> str:
+    """Return a script that finds the text with the lowest contrast, and its contrast."""
+    return LOWEST_CONTRAST
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with (
+        sync_playwright() as playwright,
+        closing(playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)) as browser,
+    ):
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def address(page, tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(page, encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Open the page; fail on whatever the browser complains about."""
+    opened, complaints = [], []
+
+    def open_page(width=1280, scheme="light", script=True):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            java_script_enabled=script,
+        )
+        opened.append(context)
+        tab = context.new_page()
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("requestfailed", lambda request: complaints.append(request.url))
+        tab.on("request", lambda request: request.url == address or complaints.append(request.url))
+        tab.goto(address)
+        return tab
+
+    yield open_page
+    for context in opened:
+        context.close()
+    assert [each for each in complaints if each != "data:,"] == []

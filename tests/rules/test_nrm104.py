@@ -45,7 +45,7 @@ def bad_trained_on_other_data():
 
 
 def ok_after_enough_steps():
-    return trained(rows(), 40)
+    return trained(rows(), 50)
 
 
 def ok_plain_average():

@@ -1,6 +1,6 @@
 """Networks for OPT101: parameters that no optimizer holds."""
 
-from torch import Tensor, nn, randint, randn
+from torch import Tensor, nn, no_grad, randint, randn
 from torch.optim import SGD, Adam
 
 from normwise.rules import check, watch
@@ -68,6 +68,29 @@ def near_two_optimizers():
             for optimizer in optimizers:
                 optimizer.step()
     return watching.findings()
+
+
+def near_gradients_left_over_from_an_earlier_training():
+    """The first layer was trained before, and is run without gradients now."""
+    net = rows()
+    nn.functional.cross_entropy(net(ROWS[0]), ROWS[1]).backward()
+    optimizer = SGD(net[2].parameters(), 0.1)
+    with watch(net, optimizer, every=1, select="OPT101") as watching:
+        for _ in range(5):
+            with no_grad():
+                hidden = net[:2](ROWS[0])
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net[2](hidden), ROWS[1]).backward()
+            optimizer.step()
+    return watching.findings()
+
+
+def test_gradients_that_are_added_to_left_over_ones_count():
+    net = rows()
+    for _ in range(2):
+        nn.functional.cross_entropy(net(ROWS[0]), ROWS[1]).backward()
+    findings = check(net, ROWS, optimizer=SGD(net[2].parameters(), 0.1), select="OPT101")
+    assert [finding.where for finding in findings] == ["0"]
 
 
 def test_no_optimizer_is_no_verdict():

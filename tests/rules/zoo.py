@@ -57,8 +57,10 @@ def curve(count: int = 640) -> tuple[Tensor, Tensor]:
     """A smooth function of three inputs, as a column, with noise."""
     generator = torch.Generator().manual_seed(7)
     x = torch.randn(count, 3, generator=generator)
-    y = torch.sin(x[:, :1]) + 0.5 * x[:, 1:2] * x[:, 2:] + 0.1 * torch.randn(
-        count, 1, generator=generator
+    y = (
+        torch.sin(x[:, :1])
+        + 0.5 * x[:, 1:2] * x[:, 2:]
+        + 0.1 * torch.randn(count, 1, generator=generator)
     )
     return x, (y - y.mean()) / y.std()
 
@@ -212,7 +214,7 @@ def resnet(**faults: Any) -> Findings:
         decayed = [{"params": groups[0]}, {"params": groups[1], "weight_decay": 0.0}]
         return SGD(decayed, 0.05, momentum=0.9, weight_decay=5e-4)
 
-    return supervised(ResNet(), images(), optimizer=make, steps=150, **faults)
+    return supervised(ResNet(), images(), optimizer=make, **{"steps": 100, **faults})
 
 
 class MobileBlock(nn.Module):
@@ -237,7 +239,7 @@ def mobile_net(**faults: Any) -> Findings:
         *(nn.Conv2d(1, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6), nn.ReLU6()),
         *(MobileBlock(), MobileBlock(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 4)),
     )
-    return supervised(net, images(), **faults)
+    return supervised(net, images(), **{"steps": 80, **faults})
 
 
 class Recurrent(nn.Module):
@@ -264,7 +266,7 @@ def clipped(
 
 @program
 def lstm(**faults: Any) -> Findings:
-    return supervised(Recurrent(), tokens(), loop=clipped, **faults)
+    return supervised(Recurrent(), tokens(), **{"loop": clipped, **faults})
 
 
 class OwnCell(nn.Module):
@@ -289,7 +291,7 @@ class OwnCell(nn.Module):
 
 @program
 def own_recurrent_cell(**faults: Any) -> Findings:
-    return supervised(OwnCell(), tokens(), steps=150, **faults)
+    return supervised(OwnCell(), tokens(), **{"steps": 100, **faults})
 
 
 class Transformer(nn.Module):
@@ -332,7 +334,7 @@ def transformer(**faults: Any) -> Findings:
         return AdamW([decayed, others], 3e-3, weight_decay=0.01)
 
     return supervised(
-        Transformer(), tokens(), optimizer=make, loop=warmed_up, steps=150, **faults
+        Transformer(), tokens(), optimizer=make, **{"loop": warmed_up, "steps": 120, **faults}
     )
 
 
@@ -431,7 +433,7 @@ class Unet(nn.Module):
 def segmentation(**faults: Any) -> Findings:
     x, _ = images(256)
     target = (F.avg_pool2d(x, 3, stride=1, padding=1)[:, 0] > 0.3).long()
-    return supervised(Unet(), (x, target), steps=120, **faults)
+    return supervised(Unet(), (x, target), **{"steps": 120, **faults})
 
 
 class Vae(nn.Module):
@@ -535,7 +537,11 @@ def two_towers(**faults: Any) -> Findings:
     class Towers(nn.Module):
         def __init__(self):
             super().__init__()
-            self.left, self.right, self.scale = Encoder(), Encoder(), nn.Parameter(torch.tensor(1.0))
+            self.left, self.right, self.scale = (
+                Encoder(),
+                Encoder(),
+                nn.Parameter(torch.tensor(1.0)),
+            )
 
         def forward(self, x: Tensor) -> Tensor:
             noisy = x + 0.5 * torch.randn_like(x)
@@ -565,7 +571,7 @@ def gradient_accumulation(**faults: Any) -> Findings:
         *(nn.Conv2d(1, 8, 3), nn.GroupNorm(2, 8), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Flatten(), nn.Linear(72, 4)),
     )
-    return supervised(net, images(), steps=120, **{"loop": accumulated, **faults})
+    return supervised(net, images(), **{"loop": accumulated, "steps": 120, **faults})
 
 
 @program
@@ -633,12 +639,12 @@ class Checkpointed(nn.Module):
 
 @program
 def checkpointing(**faults: Any) -> Findings:
-    return supervised(Checkpointed(False), rows(), steps=120, **faults)
+    return supervised(Checkpointed(False), rows(), **{"steps": 120, **faults})
 
 
 @program
 def reentrant_checkpointing(**faults: Any) -> Findings:
-    return supervised(Checkpointed(True), rows(), steps=120, **faults)
+    return supervised(Checkpointed(True), rows(), **{"steps": 120, **faults})
 
 
 @program
@@ -660,7 +666,7 @@ def frozen_backbone(**faults: Any) -> Findings:
 
     for name, parameter in net.named_parameters():
         parameter.requires_grad_(name.startswith("head"))
-    return supervised(net, (x, y), steps=120, **{"loop": tuned, **faults})
+    return supervised(net, (x, y), **{"loop": tuned, "steps": 120, **faults})
 
 
 @program

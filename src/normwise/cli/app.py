@@ -12,6 +12,7 @@ from normwise.cli.compare import compare
 from normwise.cli.explain import explain
 from normwise.cli.fold import fold
 from normwise.cli.rules import rules
+from normwise.cli.watch import watch
 from normwise.errors import UsageError
 
 WRONG_USE = 2
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.command()(compare)
 app.command()(check)
+app.command(context_settings={"allow_interspersed_args": False})(watch)
 app.command()(fold)
 app.command()(rules)
 app.command()(explain)

@@ -2,14 +2,20 @@
 
 import sys
 from contextlib import redirect_stdout
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from normwise.cli.compare import Format
-
-_SELECTED = "Codes of rules or beginnings of codes, such as NRM, joined by commas."
+from normwise.cli.findings import (
+    Baseline,
+    FindingsFormat,
+    Ignore,
+    Output,
+    Select,
+    WriteBaseline,
+    exit_code,
+    show,
+)
 
 
 def check(
@@ -29,24 +35,14 @@ def check(
     steps: Annotated[int, typer.Option(help="Batches to train on, on the side.")] = 8,
     lr: Annotated[float, typer.Option(help="Learning rate of these steps.")] = 0.01,
     optimizer: Annotated[str, typer.Option(help="Of these steps: sgd, adam or adamw.")] = "sgd",
-    select: Annotated[
-        str | None, typer.Option(help=f"Rules to run. {_SELECTED}", show_default="all")
-    ] = None,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option(help="CODE, or CODE@PATTERN: REASON for some places. May be repeated."),
-    ] = None,
-    baseline: Annotated[
-        Path | None, typer.Option(help="File of known findings, which are not shown.")
-    ] = None,
-    write_baseline: Annotated[
-        Path | None, typer.Option(help="Write the findings into such a file.")
-    ] = None,
-    output: Annotated[Format, typer.Option("--format", help="What is printed.")] = Format.text,
+    select: Select = None,
+    ignore: Ignore = None,
+    baseline: Baseline = None,
+    write_baseline: WriteBaseline = None,
+    output: Output = FindingsFormat.text,
 ) -> None:
     """Look for faults in a network: its structure, a few steps forward and backward."""
     from normwise import rules
-    from normwise.cli.findings import show
 
     with redirect_stdout(sys.stderr):  # standard output carries the answer only
         subject = rules.load_subject(
@@ -64,5 +60,5 @@ def check(
         )
     if write_baseline is not None:
         rules.write_baseline(findings, write_baseline)
-    show(findings, as_json=output is Format.json)
-    raise typer.Exit(1 if findings.worst in ("error", "warning") else 0)
+    show(findings, output)
+    raise typer.Exit(exit_code(findings))

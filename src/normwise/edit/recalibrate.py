@@ -75,6 +75,7 @@ def recalibrate(
 
     Example:
         >>> net = nn.Sequential(nn.BatchNorm1d(1), nn.Linear(1, 2), nn.BatchNorm1d(2))
+        >>> _ = nn.init.ones_(net[1].weight)
         >>> x = torch.arange(10.0)[:, None]
         >>> net = recalibrate(net, x.split(4))
         >>> net[0].running_mean.item(), net[0].running_var.item()

@@ -11,9 +11,11 @@ from normwise.evidence.modules import Activation, Module
 from normwise.evidence.norms import Norm
 from normwise.evidence.observer import Observer
 from normwise.evidence.optimizers import Optimizer
+from normwise.evidence.origins import Origins
 from normwise.evidence.parameters import Parameter
 from normwise.evidence.passes import Passes
 from normwise.evidence.probe import probe
+from normwise.evidence.program import Program, Training
 from normwise.evidence.schedule import Schedule
 from normwise.evidence.series import Series
 from normwise.evidence.units import Units
@@ -32,10 +34,13 @@ __all__ = [
     "Norm",
     "Observer",
     "Optimizer",
+    "Origins",
     "Parameter",
     "Passes",
+    "Program",
     "Schedule",
     "Series",
+    "Training",
     "Units",
     "distributions",
     "probe",

@@ -9,7 +9,8 @@ from torch import Tensor
 from normwise.evidence.units import Units, UnitsMeter
 
 _KEPT = 4096  # batches whose fingerprints are kept
-_WIDTH = 8  # values in a fingerprint
+_WIDTH = 8  # sums in a fingerprint ...
+_LOOKED_AT = 1024  # ... of about so many of the batch's values
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +74,11 @@ class BatchesMeter:
         if self._prints is None:
             self._prints = torch.zeros(_KEPT, _WIDTH, dtype=torch.float64, device=batch.device)
         flat = batch.reshape(-1)
-        values = flat[:: max(1, -(-len(flat) // _WIDTH))]
-        self._prints[self._count, : len(values)] = values
+        # Odd, so that not the same pixel of each image is taken, which may be black in all.
+        values = flat[:: max(1, len(flat) // _LOOKED_AT) | 1]
+        width = max(1, len(values) // _WIDTH)
+        sums = values[: _WIDTH * width].unflatten(0, (-1, width)).sum(1)
+        self._prints[self._count, : len(sums)] = sums
 
     def result(self) -> Batches | None:
         """Return what was seen, or None where no batch was."""

@@ -183,6 +183,12 @@ class ModulesMeter:
             if path not in self._hooked and path not in self._entries:
                 self._hooked[path] = self._hook(path)
 
+    def join(self, module: nn.Module, args: Any) -> None:
+        """Note a call that began before there were hooks."""
+        for path, each in self._modules.items():
+            if each is module:
+                self._hooks[path](module, args, {})
+
     def pause(self) -> None:
         """Measure no more, but keep the hooks, for a step to come that is measured too."""
         self.measuring, self._newest = None, (None, None)
@@ -243,7 +249,8 @@ class ModulesMeter:
         if stateful and module.training:
             output, batch = self._newest
             batch = self._take(self._inputs, path, args[0], batch if output is args[0] else None)
-            self._norms[path].train(args[0].detach(), batch, first=self._in_pass[path] == 1)
+            first = self._in_pass[path] == 1
+            self._norms[path].train(self.step, args[0].detach(), batch, first=first)
 
     def _leave(self, module: nn.Module, _args: Any, output: Any) -> None:
         if torch.compiler.is_compiling() or in_backward() or not self.frames:

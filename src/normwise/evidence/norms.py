@@ -23,8 +23,9 @@ class Norm:
         kept_mean: the running means, on average before the calls behind `Module.input.recent`;
             None where none are kept.
         kept_var: the running variances, likewise.
-        shift: at measured passes in evaluation mode, the variance of the last training batch
-            divided by that of the evaluation's, its median over the channels.
+        kept_updates: how many batches these held at least.
+        shift: at passes in evaluation mode soon after a measured training batch, the variance of
+            that batch divided by that of the evaluation's, its median over the channels.
         frozen: whether its weight and bias need no gradient and are what they were when watching
             began.
 
@@ -38,6 +39,7 @@ class Norm:
     later: Units | None = None
     kept_mean: np.ndarray | None = None
     kept_var: np.ndarray | None = None
+    kept_updates: int = 0
     shift: Series = EMPTY
     frozen: bool = False
 
@@ -48,35 +50,42 @@ class NormMeter:
     def __init__(self, norm: nn.Module) -> None:
         self._norm = norm
         self._weights = [weight.detach().clone() for weight in norm.parameters(recurse=False)]
-        self._kept: deque[Tensor] = deque(maxlen=_RECENT)
+        self._kept: deque[tuple[Tensor, Tensor | None]] = deque(maxlen=_RECENT)
         self._later = UnitsMeter()
         self._shift = SeriesMeter()
-        self._trained: Batch | None = None
+        self._trained: tuple[int, Batch | None] = 0, None
 
-    def train(self, values: Tensor, batch: Batch | None, *, first: bool) -> None:
+    def train(self, step: int, values: Tensor, batch: Batch | None, *, first: bool) -> None:
         """Note a call in training mode; `batch` is what was measured of `values`."""
-        self._trained = batch
+        self._trained = step, batch
         mean, var = self._norm.running_mean, self._norm.running_var
         if isinstance(mean, Tensor) and isinstance(var, Tensor):
-            self._kept.append(torch.stack((mean, var)))
+            tracked = self._norm.num_batches_tracked
+            updates = tracked.clone() if isinstance(tracked, Tensor) else None
+            self._kept.append((torch.stack((mean, var)), updates))
         if not first:
             self._later.add(values, 1, batch)
 
     def evaluate(self, step: int, batch: Batch | None) -> None:
         """Note a call in evaluation mode."""
-        if self._trained is None or batch is None:
+        when, trained = self._trained
+        if trained is None or batch is None or step - when > max(_RECENT, step // 10):
             return
         eps = self._norm.eps  # keeps channels without variance from counting
         assert isinstance(eps, float)
-        self._shift.add(step, ((self._trained.var + eps) / (batch.var + eps)).median())
+        self._shift.add(step, ((trained.var + eps) / (batch.var + eps)).median())
 
     def result(self) -> Norm:
         """Return what is known of it."""
-        kept = torch.stack(list(self._kept)).double().mean(0).cpu().numpy() if self._kept else None
+        mean = var = updates = None
+        if self._kept:
+            updates = self._kept[0][1]
+            mean, var = torch.stack([k for k, _ in self._kept]).double().mean(0).cpu().numpy()
         return Norm(
             self._later.result(),
-            None if kept is None else kept[0],
-            None if kept is None else kept[1],
+            mean,
+            var,
+            0 if updates is None else int(updates),
             self._shift.column(),
             self._is_frozen(),
         )

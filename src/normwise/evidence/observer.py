@@ -26,7 +26,7 @@ from normwise.evidence.optimizers import OptimizerMeter
 from normwise.evidence.parameters import Parameter, ParametersMeter
 from normwise.evidence.passes import PassesMeter
 from normwise.evidence.place import caller
-from normwise.evidence.private import CLIPPERS, UNSCALERS
+from normwise.evidence.private import CLAMPS, SHRINKERS, UNSCALERS
 from normwise.evidence.schedule import Schedule
 from normwise.evidence.series import SeriesMeter
 from normwise.trace.functions import ACTIVATIONS
@@ -93,13 +93,19 @@ class Observer:
 
     # --- attach and detach -------------------------------------------------------------------
 
-    def attach(self) -> None:
-        """Begin to watch."""
+    def attach(self, entered: tuple[nn.Module, Any] | None = None) -> None:
+        """Begin to watch.
+
+        Args:
+            entered: a module whose call has already begun, and the call's positional arguments.
+        """
         self._modules.attach(None)  # all, until it is known through which the program enters
         self._handles = [
             register_optimizer_step_pre_hook(self._guard(self._before_step)),
             register_optimizer_step_post_hook(self._guard(self._after_step)),
         ]
+        if entered is not None:
+            self._modules.join(*entered)
 
     def detach(self) -> None:
         """Stop watching; nothing of it stays behind."""
@@ -112,6 +118,11 @@ class Observer:
         self._handles.clear()
         for meter in self._optimizers:
             meter.detach()
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps so far."""
+        return self._step
 
     # --- passes ------------------------------------------------------------------------------
 
@@ -130,11 +141,18 @@ class Observer:
                 batches = self._batches.setdefault(path, BatchesMeter(path))
                 batches.add(batch, measured=self._open)
         elif not self._open:
-            self._modules.detach()
+            self._rest()
             if not training and self._evaluation_is_due():
                 self._evaluating = True
+                self._modules.step = self._step
                 self._modules.attach(Measuring.EVALUATION)
                 self._see_calls(before=True)
+
+    def _rest(self) -> None:
+        """Measure nothing, and stay hooked where the program may yet enter."""
+        self._modules.detach()
+        if self._level is Level.STRUCTURE:
+            self._modules.attach(None)  # so far it has only evaluated, maybe another network
 
     def _evaluation_is_due(self) -> bool:
         due = self._evaluations_measured * _EVALUATIONS <= self._all_passes
@@ -161,7 +179,7 @@ class Observer:
     def pass_ends(self, path: str, module: nn.Module, output: Any) -> None:
         """Note that a pass is over."""
         if self._modules.measuring is Measuring.EVALUATION:
-            self._modules.detach()
+            self._rest()
         if self._open or self._evaluating:
             self._see_calls(before=False)
         if torch.is_grad_enabled() and not module.training:
@@ -208,11 +226,15 @@ class Observer:
 
     # --- optimizers --------------------------------------------------------------------------
 
+    def gradients_are_ready(self, optimizer: TorchOptimizer) -> None:
+        """Measure the gradients that an optimizer is about to use."""
+        if self._open:
+            self._parameters.before(self._step, self._meter(optimizer).parameters())
+
     def _before_step(self, optimizer: TorchOptimizer, args: Any, kwargs: Any) -> None:
         self._calls.switch(on=False)
-        if not self._open or len(args) > 1 or kwargs:
-            return  # with a closure the gradients are yet to come
-        self._parameters.before(self._step, self._meter(optimizer).parameters())
+        if len(args) == 1 and not kwargs:  # with a closure the gradients are yet to come
+            self.gradients_are_ready(optimizer)
 
     def _after_step(self, optimizer: TorchOptimizer, _args: Any, _kwargs: Any) -> None:
         self._level = Level.TRAINING
@@ -245,7 +267,8 @@ class Observer:
             **{function: partial(self._combined, name) for function, name in COMBINING.items()},
             **{function: partial(self._activated, name) for function, name in ACTIVATIONS.items()},
             **{function: partial(self._lost, name) for function, name in LOSSES.items()},
-            **dict.fromkeys(CLIPPERS, partial(self._edited, "clip")),
+            **dict.fromkeys(SHRINKERS, self._shrunk),
+            **dict.fromkeys(CLAMPS, partial(self._edited, "clip")),
             **dict.fromkeys(UNSCALERS, partial(self._edited, "unscale")),
             Tensor.backward: self._went_back,
         }
@@ -262,6 +285,10 @@ class Observer:
     def _combined(self, name: str, args: Any, _kwargs: Any, _result: Any) -> None:
         if len(args) == 2 and not self._modules.frames:
             self._broadcasts.add(name, *args)
+
+    def _shrunk(self, args: Any, kwargs: Any, result: Any) -> None:
+        if isinstance(args[-1], Tensor):  # plain numbers average accumulated gradients
+            self._edited("clip", args, kwargs, result)
 
     def _edited(self, what: str, args: Any, _kwargs: Any, _result: Any) -> None:
         tensors = [args[0]] if isinstance(args[0], Tensor) else args[0]

@@ -2,7 +2,7 @@
 
 from types import TracebackType
 from typing import Any, Self
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, ref
 
 from torch import nn
 from torch.nn.modules.module import (
@@ -22,11 +22,11 @@ class Origins:
 
     Example:
         >>> from pathlib import Path
-        >>> code = "from torch import nn\\nnet = nn.Sequential(\\n    nn.Linear(4, 3),\\n)"
+        >>> code = "from torch import nn; net = nn.Sequential(nn.Linear(4, 3))"
         >>> names = {}
         >>> with Origins() as origins:
         ...     exec(compile(code, str(Path("net.py").absolute()), "exec"), names)
-        >>> origins.place(names["net"], "0.weight").endswith("net.py:3")
+        >>> origins.place(names["net"], "0.weight").endswith("net.py:1")
         True
         >>> origins.root(names["net"][0]) is names["net"]
         True
@@ -34,7 +34,7 @@ class Origins:
 
     def __init__(self) -> None:
         self._made: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
-        self._holders: WeakKeyDictionary[nn.Module, WeakSet[nn.Module]] = WeakKeyDictionary()
+        self._holders: WeakKeyDictionary[nn.Module, list[ref[nn.Module]]] = WeakKeyDictionary()
         self._guard = Guard()
         self._handles: list[Any] = []
 
@@ -61,7 +61,8 @@ class Origins:
         seen: set[nn.Module] = set()
         while module not in seen:
             seen.add(module)
-            module = next(iter(self._holders.get(module, ())), module)
+            alive = (holder() for holder in self._holders.get(module, ()))
+            module = next((holder for holder in alive if holder is not None), module)
         return module
 
     def place(self, network: nn.Module, where: str) -> str:
@@ -78,6 +79,6 @@ class Origins:
     def _takes_in(self, holder: nn.Module, _name: str, module: Any) -> None:
         if not isinstance(module, nn.Module):
             return
-        self._holders.setdefault(module, WeakSet()).add(holder)
+        self._holders.setdefault(module, []).append(ref(holder))
         if module not in self._made and (place := caller()):
             self._made[module] = place

@@ -30,7 +30,8 @@ class Parameter:
         ratio: `update` / `weight`.
         steps: measured steps of its optimizers.
         reached: those of them at which it had a gradient.
-        has_gradient: whether it ever had one at the end of a measured step, in an optimizer or not.
+        has_gradient: whether it ever got one by the end of a measured step, in an optimizer or not;
+            what was left there before watching began does not count.
         aliases: other names of the same parameter.
 
     Example:
@@ -74,6 +75,8 @@ class ParametersMeter:
         )
         self._steps = [0] * width
         self._with_gradient = [False] * width
+        present = ((c, p.grad) for c, p in enumerate(self._parameters))
+        self._left = {c: (g, g._version) for c, g in present if g is not None}
         self._measured = 0
         self._before: tuple[list[int], list[Tensor]] = ([], [])
 
@@ -113,7 +116,11 @@ class ParametersMeter:
     def note_gradients(self) -> None:
         """Note which parameters have a gradient now."""
         for column, parameter in enumerate(self._parameters):
-            self._with_gradient[column] |= parameter.grad is not None
+            gradient = parameter.grad
+            old, version = self._left.get(column, (None, 0))
+            if gradient is not None and (gradient is not old or gradient._version != version):
+                self._with_gradient[column] = True
+                self._left.pop(column, None)
 
     def result(
         self, names: Sequence[str], parameter: nn.Parameter, optimizers: tuple[int, ...]

@@ -15,8 +15,8 @@ _LIBRARIES = tuple(
 def caller() -> str:
     """Return `file.py:12`, the innermost line of the user's that led here.
 
-    Installed packages and Python's own files are passed over. It is empty where normwise itself
-    has made the call.
+    Installed packages and Python's own files are passed over. Files below the current folder are
+    named from there. It is empty where normwise itself has made the call.
 
     Example:
         >>> from pathlib import Path
@@ -31,7 +31,23 @@ def caller() -> str:
         frame = frame.f_back
     if frame is None or _owner(frame.f_code.co_filename) == "normwise":
         return ""
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return f"{_shown(frame.f_code.co_filename)}:{frame.f_lineno}"
+
+
+def is_users(filename: str) -> bool:
+    """Whether code is the user's own, and neither normwise's nor that of a package.
+
+    Example:
+        >>> is_users(__file__), is_users("train.py")
+        (False, True)
+    """
+    return _owner(filename) == "user"
+
+
+@cache
+def _shown(filename: str) -> str:
+    path, here = Path(filename), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else filename
 
 
 @cache

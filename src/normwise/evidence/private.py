@@ -13,8 +13,13 @@ from torch.utils._device import DeviceContext
 foreach_norm = torch._foreach_norm
 foreach_sub_ = torch._foreach_sub_
 
-CLIPPERS: frozenset[Any] = frozenset({torch._foreach_mul_, Tensor.mul_})
-"""How `clip_grad_norm_` and its like shrink gradients."""
+SHRINKERS: frozenset[Any] = frozenset({torch._foreach_mul_, Tensor.mul_})
+"""How `clip_grad_norm_` and its like shrink gradients: by a factor that is a tensor."""
+
+CLAMPS: frozenset[Any] = frozenset(
+    {torch._foreach_clamp_min_, torch._foreach_clamp_max_, Tensor.clamp_}
+)
+"""How `clip_grad_value_` bounds gradients."""
 
 UNSCALERS: frozenset[Any] = frozenset({torch._amp_foreach_non_finite_check_and_unscale_})
 """How a gradient scaler undoes its scaling."""

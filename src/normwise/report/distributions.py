@@ -48,7 +48,7 @@ def draw_layer(tables: StudyTables, layer: str) -> Figure:
             if (pen.name, moment) not in hills:
                 _note(axes, row, 0.5, 0, 4, "not measured", drawing.SMALL, "center")
                 continue
-            _draw_hill(axes, row, pen, hills[pen.name, moment], limits)
+            draw_hill(axes, row, pen, hills[pen.name, moment], limits)
             for found in statistics.get((pen.name, moment), ()):
                 _annotate(axes, row, pen, *found)
     return figure
@@ -166,7 +166,8 @@ def _note(
     )
 
 
-def _draw_hill(axes: Axes, row: int, pen: Pen, hill: Hill, limits: tuple[float, float]) -> None:
+def draw_hill(axes: Axes, row: int, pen: Pen, hill: Hill, limits: tuple[float, float]) -> None:
+    """Draw a hill in a row, and write what share of it lies beyond the limits."""
     height = hill.weight / (hill.right - hill.left)
     middles = (hill.left + hill.right) / 2
     x = np.array([hill.left[0], *np.stack([hill.left, hill.right], axis=1).ravel(), hill.right[-1]])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from normwise.report.columns import numbers, words
-from normwise.report.figures import plans
+from normwise.report.figures import Plan, plans
 from normwise.report.palette import THEME, pens
 from normwise.report.tables import SUMMARY, VERDICTS, StudyTables
 from normwise.report.wording import (
@@ -63,7 +63,7 @@ def study_page(tables: StudyTables) -> str:
         >>> page.startswith("<!doctype html>"), "&lt;plain&gt;" in page, "<plain>" in page
         (True, True, False)
     """
-    shown = _shown(tables)
+    shown = show(plans(tables))
     layers = [shown[name] for name in shown if name.startswith("layer-")]
     return render(
         "study.html",
@@ -97,15 +97,20 @@ def _environment() -> Environment:
     )
 
 
-def _shown(tables: StudyTables) -> dict[str, dict[str, Any]]:
-    """Return what the template needs to show each figure: title, caption, width and SVG."""
+def show(plans: Iterable[Plan], prefix: str = "figure") -> dict[str, dict[str, Any]]:
+    """Return what a template needs to show each figure: title, caption, width and SVG.
+
+    Args:
+        plans: of the figures.
+        prefix: of all ids within them; unique on the page.
+    """
     from markupsafe import Markup
 
     from normwise.report import drawing, svg
 
     shown = {}
     with drawing.look():
-        for place, plan in enumerate(plans(tables)):
+        for place, plan in enumerate(plans):
             figure = plan.draw()
             title = str(figure.get_label())
             shown[plan.name] = {
@@ -113,7 +118,7 @@ def _shown(tables: StudyTables) -> dict[str, dict[str, Any]]:
                 "title": title,
                 "caption": plan.caption,
                 "width": round(drawing.size(figure)[0]),
-                "svg": Markup(svg.inline(figure, f"figure{place}", f"{title}. {plan.caption}")),
+                "svg": Markup(svg.inline(figure, f"{prefix}{place}", f"{title}. {plan.caption}")),
             }
     return shown
 

@@ -57,7 +57,9 @@ class DropoutBeforeBatchNorm(Rule):
             raise NotEnough("the calls of functions could not be seen")
         before = {node.module or "": _before(graph, node) for node in graph.named("batch_norm")}
         norms = trained_batch_norms(evidence)
-        behind = {p: m for p, m in norms.items() if keeps_statistics(m) and before.get(p, ([], []))[0]}
+        behind = {
+            p: m for p, m in norms.items() if keeps_statistics(m) and p in before and before[p][0]
+        }
         told = {
             path: norm.norm.shift.last
             for path, norm in behind.items()

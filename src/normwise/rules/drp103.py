@@ -61,7 +61,7 @@ class DropoutBeforeOutput(Rule):
 
 
 def _reaches_loss(graph: Graph, dropout: Node) -> bool:
-    return dropout.module is not None and any(
+    return any(
         taker.name in LOSSES.values() or (taker.module is None and taker.name in _DIFFERENCES)
         for taker in graph.consumers(dropout, _THROUGH)
     )

@@ -30,8 +30,13 @@ def diagnose(evidence: Evidence, selection: Selection | None = None) -> Findings
         >>> found, "ACT101" in found.unanswered
         ([], True)
     """
+    selection = selection or Selection(tuple(all_rules()))
+    return leave_out(judge(evidence, selection), selection)
+
+
+def judge(evidence: Evidence, selection: Selection) -> Findings:
+    """Run the selected rules, and ignore nothing."""
     rules = all_rules()
-    selection = selection or Selection(tuple(rules))
     findings: list[Finding] = []
     clean: list[str] = []
     unanswered: dict[str, str] = {}
@@ -44,15 +49,22 @@ def diagnose(evidence: Evidence, selection: Selection | None = None) -> Findings
         findings += found
         if not found:
             clean.append(code)
+    return Findings(findings, clean, unanswered, evidence.notes)
+
+
+def leave_out(findings: Findings, selection: Selection) -> Findings:
+    """Leave out what is ignored or known, and note which ignores match nothing any more."""
     unused = [
         ignore
         for ignore in selection.ignores
         if not any(map(ignore.covers, findings))
-        and not any(code.startswith(ignore.code) for code in unanswered)
+        and not any(code.startswith(ignore.code) for code in findings.unanswered)
     ]
     notes = (f"nothing matches the ignored {i.code}@{i.where} any more: remove it" for i in unused)
     kept = [finding for finding in findings if not selection.accepts(finding)]
-    return Findings(kept, clean, unanswered, (*evidence.notes, *notes))
+    return Findings(
+        kept, findings.clean, findings.unanswered, (*findings.notes, *notes), findings.places
+    )
 
 
 def run(rule: Rule, evidence: Evidence) -> list[Finding]:

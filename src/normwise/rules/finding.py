@@ -1,6 +1,9 @@
 """What a rule has found."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any, Literal
 
 FindingLevel = Literal["error", "warning", "info"]
@@ -45,8 +48,12 @@ class Finding:
     confidence: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields by name."""
-        return asdict(self)
+        """Return the fields by name; numbers that are not finite, which JSON lacks, as None."""
+        fields = asdict(self)
+        for name in ("value", "threshold"):
+            if fields[name] is not None and not isfinite(fields[name]):
+                fields[name] = None
+        return fields
 
 
 class Findings(list[Finding]):
@@ -56,6 +63,7 @@ class Findings(list[Finding]):
         clean: codes of the rules that had enough evidence and found nothing.
         unanswered: why the others could not tell, by code.
         notes: what could not be measured, and why.
+        places: `file.py:12` where the module of a finding was made, by `where`, if known.
 
     Example:
         >>> findings = Findings(clean=["NRM101"], unanswered={"LOS101": "no loss was seen"})
@@ -69,11 +77,13 @@ class Findings(list[Finding]):
         clean: list[str] | None = None,
         unanswered: dict[str, str] | None = None,
         notes: tuple[str, ...] = (),
+        places: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(sorted(findings or [], key=_badness))
         self.clean = clean or []
         self.unanswered = unanswered or {}
         self.notes = notes
+        self.places = dict(places or {})
 
     def merged(self, *others: "Findings") -> "Findings":
         """Return these findings and those of other processes, each fault at a place once.
@@ -99,7 +109,34 @@ class Findings(list[Finding]):
             [code for code in clean if code not in found],
             {c: why for c, why in unanswered.items() if c not in found and c not in clean},
             tuple(dict.fromkeys(note for each in everyone for note in each.notes)),
+            {where: at for each in reversed(everyone) for where, at in each.places.items()},
         )
+
+    def place(self, finding: Finding) -> str:
+        """Return `file.py:12` of the fault, or of the making of its module; empty if not known.
+
+        Example:
+            >>> found = Finding("OPT103", "", "error", "train.py:7", 3, 1.0, 0.5, "", "", 0.9)
+            >>> Findings([found]).place(found)
+            'train.py:7'
+        """
+        own = finding.where if re.search(r"\.py:\d+$", finding.where) else ""
+        return own or self.places.get(finding.where, "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data, as `--format json` prints it.
+
+        Example:
+            >>> list(Findings().to_dict())
+            ['findings', 'clean', 'unanswered', 'notes', 'places']
+        """
+        return {
+            "findings": [finding.to_dict() for finding in self],
+            "clean": self.clean,
+            "unanswered": self.unanswered,
+            "notes": list(self.notes),
+            "places": self.places,
+        }
 
     @property
     def worst(self) -> FindingLevel | None:

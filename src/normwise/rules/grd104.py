@@ -72,7 +72,7 @@ class UnreachedParameters(Rule):
 
 
 def _is_unreached(parameter: Parameter, *, zeros: bool) -> bool:
-    return not parameter.reached or (zeros and parameter.gradient.high == 0)
+    return not parameter.has_gradient or (zeros and parameter.gradient.high == 0)
 
 
 def _outermost(name: str, unreached: set[str], judged: dict[str, Parameter]) -> str:

@@ -58,8 +58,8 @@ class IdenticalUnits(Rule):
             raise NotEnough(f"fewer than {self.steps} steps were measured")
         for layers in measured_layers(evidence).values():
             hidden = feeding(evidence, layers)
-            paths = {module.path: module for node, module in layers if node.index in hidden}
-            for path, module in paths.items():
+            inner = (m for n, m in layers if n.index in hidden and n.name in LAYERS)
+            for path, module in {module.path: module for module in inner}.items():
                 units = module.output.recent if module.output else None
                 if units is None or len(units.mean) < 2 or not _is_trained(evidence, module):
                     continue
@@ -75,21 +75,18 @@ class IdenticalUnits(Rule):
                     )
 
     def _share(self, units: Units) -> float:
-        """Return the share of units that have a twin."""
-        values = np.stack((units.mean, np.sqrt(units.var)))
+        """Return the share of units that have a twin; pruned and dead ones do not count."""
+        alive = units.var > 0 if units.var.any() else np.full(len(units.var), True)
+        values = np.stack((units.mean[alive], np.sqrt(units.var[alive])))
         values = values[:, np.lexsort(values[::-1])]
-        close = np.abs(np.diff(values)).max(0) <= self.tolerance * max(units.rms, 1e-30)
+        close = np.abs(np.diff(values)).max(0) <= self.tolerance * units.rms
         return float((np.append(close, False) | np.insert(close, 0, False)).mean())
 
 
 def _is_trained(evidence: Evidence, module: Module) -> bool:
-    """Whether some steps have moved a layer's weights; a learning rate may rise from 0."""
-    return module.type in _TYPES and any(
-        parameter.update.high > 0 or not _gets_gradient(parameter.gradient.high)
+    """Whether steps have moved a layer's weights, or would have if any gradient arrived."""
+    return any(
+        parameter.update.high > 0 or parameter.gradient.high == 0
         for parameter in evidence.parameters.values()
-        if parameter.module == module.path and parameter.optimizers
+        if parameter.module == module.path and parameter.optimizers and parameter.parameter.ndim > 1
     )
-
-
-def _gets_gradient(norm: float) -> bool:
-    return norm > 0

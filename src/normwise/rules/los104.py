@@ -45,14 +45,14 @@ class BroadcastInLoss(Rule):
 
     def check(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield one finding per place."""
-        for loss in evidence.losses:
-            if not loss.target_is_index and _grows(loss):
-                yield self.finding(
-                    loss.module or loss.place,
-                    f"{loss.name} compares an input of shape {loss.input_shape} with a target of "
-                    f"shape {loss.target_shape}, each with all",
-                    _ADVICE,
-                )
+        growing = (loss for loss in evidence.losses if not loss.target_is_index and _grows(loss))
+        for loss in {loss.place: loss for loss in sorted(growing, key=_order)}.values():
+            yield self.finding(
+                loss.module or loss.place,
+                f"{loss.name} compares an input of shape {loss.input_shape} with a target of "
+                f"shape {loss.target_shape}, each with all",
+                _ADVICE,
+            )
         for found in evidence.broadcasts:
             left, right = found.shapes
             yield self.finding(
@@ -61,6 +61,10 @@ class BroadcastInLoss(Rule):
                 _ADVICE,
                 confidence=0.9,
             )
+
+
+def _order(loss: Loss) -> bool:
+    return loss.training  # the last of a place is kept, and only in training is its module known
 
 
 def _grows(loss: Loss) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from normwise.evidence import Evidence, Level, Loss
 from normwise.rules.finding import Finding
-from normwise.rules.quarters import is_adversarial, quarters
+from normwise.rules.quarters import is_adversarial, noise, quarters
 from normwise.rules.rule import NotEnough, Rule
 
 
@@ -18,7 +18,7 @@ class LossDoesNotMove(Rule):
 
     What it does:
         Compares the median loss of the first quarter of the training with that of the last. It is
-        reported where both agree and are no lower than what a constant guess reaches: the entropy
+        reported where both agree, but for noise, and are no lower than what a constant guess reaches: the entropy
         of the classes' frequencies for cross-entropy, the variance of the targets for the mean
         squared error. Losses that several optimizers play for are left out.
 
@@ -36,7 +36,8 @@ class LossDoesNotMove(Rule):
         Karpathy: A Recipe for Training Neural Networks (2019), "overfit one batch".
 
     Attributes:
-        least: the relative change of the loss below which it has not moved.
+        least: the relative change of the loss below which it has not moved, where noise is less.
+        margin: how far below that of a guess it may lie, relatively.
         steps: how many optimizer steps must have been made.
         calls: how many losses must have been measured.
     """
@@ -47,7 +48,8 @@ class LossDoesNotMove(Rule):
     since = "0.1.0"
     needs = Level.TRAINING
 
-    least: float = 0.02
+    least: float = 0.005
+    margin: float = 0.02
     steps: int = 100
     calls: int = 20
 
@@ -64,8 +66,8 @@ class LossDoesNotMove(Rule):
             raise NotEnough(f"no loss of known chance level was followed for {self.steps} steps")
         for loss, chance in judged:
             first, last = quarters(loss.value)
-            still = abs(last - first) < self.least * first
-            if still and last > (1 - self.least) * chance:
+            still = abs(last - first) < max(self.least * first, 3 * noise(loss.value))
+            if still and last > (1 - self.margin) * chance:
                 yield self.finding(
                     loss.module or loss.place,
                     f"{loss.name} was {first:.3g} at first and {last:.3g} after {evidence.steps} "

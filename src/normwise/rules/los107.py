@@ -19,7 +19,7 @@ class LossDiverges(Rule):
     What it does:
         Looks whether the loss that was propagated back became infinite or NaN and stayed so; and
         whether a cross-entropy or mean squared error was, in the last quarter of the training, far
-        above both its beginning and what a constant guess gives. Growth is not judged where
+        above both its first value and what a constant guess gives. Growth is not judged where
         several optimizers may play against each other.
 
     Why it is bad:
@@ -60,7 +60,7 @@ class LossDiverges(Rule):
             )
             return
         for loss in followed if not is_adversarial(evidence) else ():
-            first, last = quarters(loss.value)
+            first, (_, last) = loss.value.first, quarters(loss.value)
             bound = self.most * max(first, _guess(loss))
             if last > bound:
                 yield self.finding(

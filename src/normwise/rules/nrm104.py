@@ -8,7 +8,6 @@ import numpy as np
 from normwise.evidence import Evidence, Level, Module
 from normwise.rules.finding import Finding
 from normwise.rules.norming import (
-    batches_tracked,
     keeps_statistics,
     momentum_of,
     trained_batch_norms,
@@ -78,7 +77,7 @@ class RunningStatisticsFarFromData(Rule):
     def _is_settled(self, norm: Module) -> bool:
         momentum = momentum_of(norm)
         enough = min(3 / momentum, self.updates) if momentum else 1
-        return batches_tracked(norm) >= enough
+        return norm.norm is not None and norm.norm.kept_updates >= enough
 
 
 def distance_from_data(norm: Module) -> float:

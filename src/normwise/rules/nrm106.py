@@ -74,10 +74,12 @@ class BatchNormUpdatedTwice(Rule):
 
 def _updates_per_batch(evidence: Evidence, path: str) -> float:
     """Return how often a batch comes in a row, where the program makes several passes per step."""
+    if not evidence.steps:
+        return 1.0
     passes = [p for p in evidence.passes if p.training and lies_within(path, p.entry)]
     lasting = [p for p in passes if _lasts(p, evidence.steps)]
     count, repeated = sum(p.count for p in lasting), sum(p.repeated for p in lasting)
-    per_step = count / max(1, evidence.steps)
+    per_step = count / evidence.steps
     return min(per_step, count / max(1, count - repeated))
 
 

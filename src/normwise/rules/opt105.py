@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from normwise.evidence import Evidence, Level
+from normwise.evidence import Evidence, Level, Series
 from normwise.rules.finding import Finding
 from normwise.rules.rule import NotEnough, Rule
 from normwise.rules.steps import moved
@@ -17,8 +17,9 @@ class UpdatesTooLarge(Rule):
 
     What it does:
         Takes the median change of each weight matrix relative to its size over the measured steps,
-        and the median of these over the matrices of an optimizer. Steps of 1e-3 are usual; the
-        first ones from small initial weights may be large.
+        and the median of these over the matrices of an optimizer. Steps of 1e-3 are usual. Adam's
+        steps are equally large however far the weights have gone, so their growth within the first
+        steps is looked at too, again its median over the matrices.
 
     Why it is bad:
         Each step undoes what the steps before have found: the loss jumps about or grows.
@@ -35,6 +36,8 @@ class UpdatesTooLarge(Rule):
 
     Attributes:
         most: the change above which it is reported.
+        growth: the factor by which weights may grow within the first steps.
+        early: how many steps are the first.
         updates: how many updates of a matrix must have been measured.
     """
 
@@ -44,7 +47,9 @@ class UpdatesTooLarge(Rule):
     since = "0.1.0"
     needs = Level.TRAINING
 
-    most: float = 0.2
+    most: float = 0.1
+    growth: float = 5.0
+    early: int = 64
     updates: int = 2
 
     def check(self, evidence: Evidence) -> Iterator[Finding]:
@@ -63,3 +68,19 @@ class UpdatesTooLarge(Rule):
                     threshold=self.most,
                     confidence=0.8,
                 )
+                continue
+            growth = float(np.median([_growth(p.weight, self.early) for p in matrices]))
+            if growth > self.growth:
+                yield self.finding(
+                    optimizer.type,
+                    f"the weights grew {growth:.2g}-fold within the first {self.early} steps",
+                    "lower the learning rate until steps are about 1e-3 of the weights",
+                    value=growth,
+                    threshold=self.growth,
+                    confidence=0.8,
+                )
+
+
+def _growth(weight: Series, early: int) -> float:
+    first = weight.values[weight.steps <= weight.steps[0] + early]
+    return float(first[-1] / first[0]) if first[0] > 0 else 1.0

@@ -1,10 +1,13 @@
 """A rule in words: its page, made from its own docstring."""
 
 import inspect
+import os
 import re
 from dataclasses import fields
+from pathlib import Path
 
 from normwise.errors import UsageError, suggest
+from normwise.files import write_text
 from normwise.rules.registry import all_rules
 from normwise.rules.rule import Rule
 
@@ -30,6 +33,35 @@ def page(rule: Rule) -> str:
     if thresholds:
         lines += ["## Thresholds", "\n".join(thresholds)]
     return "\n\n".join(lines) + "\n"
+
+
+def write_pages(folder: str | os.PathLike[str]) -> list[Path]:
+    """Write the page of every rule, and a list of them, as Markdown files.
+
+    Args:
+        folder: where `<code>.md` and `README.md` go.
+
+    Raises:
+        UsageError: the folder cannot be written to.
+
+    Example:
+        >>> {path.name for path in write_pages("rules")} >= {"README.md", "NRM101.md"}
+        True
+    """
+    texts = {f"{code}.md": page(rule) for code, rule in all_rules().items()}
+    texts["README.md"] = overview()
+    return [write_text(Path(folder) / name, text) for name, text in texts.items()]
+
+
+def overview() -> str:
+    """Return the list of all rules, as a Markdown table."""
+    rows = [
+        f"| [{rule.code}]({rule.code}.md) | {rule.name} | {rule.level} | {rule.needs.name.lower()} "
+        f"| {' '.join(read(rule)[0].split())} |"
+        for rule in all_rules().values()
+    ]
+    head = ["| code | name | level | needs | the fault |", "|---|---|---|---|---|"]
+    return "# Rules\n\n" + "\n".join([*head, *rows]) + "\n"
 
 
 def read(rule: Rule) -> tuple[str, dict[str, str]]:

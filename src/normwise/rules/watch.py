@@ -1,7 +1,7 @@
 """`nw.watch`: what goes wrong in a training, judged while it runs."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -52,6 +52,13 @@ class Watch:
     ) -> None:
         """Stop watching; no hook stays behind, whatever was raised."""
         self._observer.detach()
+
+    def gradients_are_ready(self, optimizer: Optimizer) -> None:
+        """Tell that an optimizer is about to use its gradients.
+
+        Only for loops that make them inside the optimizer's step, in a closure.
+        """
+        self._observer.gradients_are_ready(optimizer)
 
     def evidence(self) -> Evidence:
         """Return what is known by now, during the training or after it."""
@@ -115,10 +122,7 @@ def watch(
         ['OPT103']
     """
     problems = Problems()
-    if not 0 < budget <= 1:
-        problems.add(f"budget={budget}: a share of the time lies between 0 and 1, such as 0.03")
-    if every is not None and every < 1:
-        problems.add(f"every={every}: measure every n-th step, n at least 1")
+    problems.add(*schedule_problems(budget, every))
     if not isinstance(model, nn.Module) and not _is_named(model):
         problems.add(
             f"model is a {type(model).__name__}: pass an nn.Module, or a dict of several by name"
@@ -133,6 +137,14 @@ def watch(
     problems.raise_if_any()
     networks = {"": model} if isinstance(model, nn.Module) else dict(model)
     return Watch(Observer(networks, optimizers, Schedule(budget, every)), selection)
+
+
+def schedule_problems(budget: float, every: int | None) -> Iterator[str]:
+    """Yield what is wrong with how often to measure."""
+    if not 0 < budget <= 1:
+        yield f"budget={budget}: a share of the time lies between 0 and 1, such as 0.03"
+    if every is not None and every < 1:
+        yield f"every={every}: measure every n-th step, n at least 1"
 
 
 def _is_named(model: object) -> bool:
