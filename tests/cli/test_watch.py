@@ -12,6 +12,7 @@ SCRIPT = """\
 import argparse
 import atexit
 import os
+import sys
 import torch
 from torch import nn
 
@@ -36,6 +37,7 @@ for step in range(12):
     optimizer.step()
 print(f"trained with {arguments.lr} {arguments.select}".strip())
 os.system("echo from a child")
+sys.__stdout__.write("by the back door\n")
 atexit.register(print, "last words")
 if arguments.crash:
     raise RuntimeError("too late")
@@ -56,10 +58,10 @@ def test_findings_are_grouped_the_worst_first_with_their_places(script, normwise
     lines = ended.out.splitlines()
     assert lines[0] == "trained with 0.5 mine"  # options behind the script are the script's
     assert lines[1] == "error LOS101 probabilities-into-cross-entropy"
-    assert lines[2].startswith("  train.py:24: the inputs are probabilities")
+    assert lines[2].startswith("  train.py:25: the inputs are probabilities")
     assert lines[3].startswith("    leave out the softmax in 4")
     assert lines[4] == "info NRM101 bias-before-batch-norm"
-    assert lines[5].startswith("  0 (train.py:14): the norm behind this layer")
+    assert lines[5].startswith("  0 (train.py:15): the norm behind this layer")
     assert lines[-1] == "2 findings; 0 rules found nothing"
 
 
@@ -100,8 +102,8 @@ def test_json_is_all_there_is_on_standard_output(script):
         *("code", "name", "level", "where", "step", "value", "threshold", "message", "advice"),
         "confidence",
     ]
-    assert answer["places"] == {"0": "train.py:14"}
-    for text in ("trained with 0.1", "from a child", "last words"):
+    assert answer["places"] == {"0": "train.py:15"}
+    for text in ("trained with 0.1", "from a child", "by the back door", "last words"):
         assert text in ended.stderr
 
 
@@ -114,7 +116,7 @@ def test_sarif_page_and_baseline_at_once(script, normwise: Callable, folder: Pat
     [run] = json.loads(ended.out)["runs"]
     assert [result["ruleId"] for result in run["results"]] == ["LOS101", "NRM101"]
     page = (folder / "page.html").read_text("utf-8")
-    assert "train.py:14" in page
+    assert "train.py:15" in page
     again = normwise(*WATCH, "--baseline", "known.json", "train.py")
     assert again.code == 0
     assert again.out.splitlines()[-1] == "0 findings; 0 rules found nothing"

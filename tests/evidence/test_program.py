@@ -192,6 +192,17 @@ def test_while_all_is_known_no_global_hook_is_in_the_way():
         assert not torch_module._global_forward_pre_hooks
 
 
+def test_parameters_of_no_network_do_not_keep_the_search_going():
+    net, temperature = regressor(), nn.Parameter(torch.ones(()))
+    first, second = SGD(net.parameters(), 0.1), SGD([temperature], 0.1)
+    with Program():
+        for _ in range(4):
+            (net(torch.randn(8, 3)) * temperature).mean().backward()
+            first.step()
+            second.step()
+        assert not torch_module._global_forward_pre_hooks
+
+
 def test_too_many_trainings_are_said_to_be_left_out():
     def program() -> None:
         for _ in range(10):

@@ -1,6 +1,9 @@
 """Findings in order, and those of several processes together."""
 
+import json
+import math
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,6 +17,9 @@ from normwise.rules import Finding, Findings, watch
 
 def found(code: str, where: str, level: str = "warning", confidence: float = 1.0) -> Finding:
     return Finding(code, "name", level, where, None, None, None, "", "", confidence)
+
+
+FOUND = found("A", "1")
 
 
 def test_the_worst_and_surest_come_first():
@@ -67,3 +73,24 @@ def test_processes_that_train_together_are_each_watched_once(tmp_path: Path):
         worker.join(60)
     texts = [(tmp_path / f"{rank}.txt").read_text() for rank in range(2)]
     assert texts == [repr([("OPT103", "SGD")])] * 2
+
+
+def test_numbers_that_json_lacks_are_none():
+    found = replace(FOUND, value=math.inf, threshold=math.nan)
+    assert (found.to_dict()["value"], found.to_dict()["threshold"]) == (None, None)
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False)) == found.to_dict()
+
+
+def test_the_fields_are_exactly_these():
+    assert list(FOUND.to_dict()) == [
+        *("code", "name", "level", "where", "step", "value", "threshold", "message", "advice"),
+        "confidence",
+    ]
+
+
+def test_places_are_kept_when_findings_are_merged():
+    mine = Findings([FOUND], places={FOUND.where: "net.py:1"})
+    theirs = Findings([FOUND], places={FOUND.where: "net.py:2", "other": "net.py:3"})
+    assert mine.merged(theirs).places == {FOUND.where: "net.py:1", "other": "net.py:3"}
+    assert mine.place(FOUND) == "net.py:1"
+    assert mine.place(replace(FOUND, where="elsewhere")) == ""

@@ -126,6 +126,21 @@ def near_reentrant_checkpointing_by_the_loop():
     return watching.findings()
 
 
+def near_reentrant_checkpointing_of_parts_at_times():
+    """The body runs without gradients at some steps only, each time in training mode."""
+    nets = nn.ModuleDict({"body": dropping(), "head": nn.Linear(4, 4)})
+    optimizer = SGD(nets.parameters(), 0.01)
+    with watch(nets, optimizer, every=1, select="MOD") as watching:
+        for step, (x, y) in enumerate(3 * BATCHES):
+            optimizer.zero_grad()
+            x = x.clone().requires_grad_()
+            saves = step % 4 == 1
+            features = checkpoint(nets["body"], x, use_reentrant=True) if saves else nets["body"](x)
+            F.cross_entropy(nets["head"](features), y).backward()
+            optimizer.step()
+    return watching.findings()
+
+
 def near_adversary():
     """A generator in training mode makes samples for the discriminator at each step."""
     nets = {"g": nn.Sequential(norming(), nn.ReLU(), nn.Linear(4, 8)), "d": nn.Linear(8, 1)}

@@ -95,3 +95,17 @@ def test_difference_is_that_of_the_first_call_and_the_others():
     [found] = check(Given(), (X, X), loss=F.mse_loss, select="NRM107")
     assert found.value == pytest.approx(3, rel=1e-3)
     assert "3 times per pass" in found.message
+
+
+def test_means_differ_in_standard_deviations():
+    class Given(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.norm(x + 2) + self.norm(x - 2) + self.norm(x - 2)
+
+    standardised = (X - X.mean(0)) / X.std(0, correction=0)
+    [found] = check(Given(), (standardised, X), loss=F.mse_loss, select="NRM107")
+    assert found.value == pytest.approx(4, rel=1e-3)

@@ -177,7 +177,7 @@ PLANTED: list[tuple[str, str, Plant, str]] = [
     ("ACT105", "mlp", still("2", 1e-7), "2"),
     ("ACT105", "regression", still("2", 1e-7), "2"),
     ("GRD101", "mlp", still("2", 1e-9), "0"),
-    ("GRD101", "segmentation", still("last.0", 1e-9), "down.0"),
+    ("GRD101", "segmentation", still("last.0", 1e-9), "deep.0"),
     ("GRD102", "regression", still("2", 1e6), "0"),
     ("GRD102", "mlp", still("2", 1e6), "0"),
     ("GRD103", "mlp", fed(broken), "4"),
@@ -204,7 +204,7 @@ PLANTED: list[tuple[str, str, Plant, str]] = [
     (
         "LOS107",
         "mlp",
-        lambda: judged(climbing, steps=60)() | made(lambda p: SGD(p, 0.05))(),
+        lambda: judged(climbing, steps=40)() | made(lambda p: SGD(p, 0.1))(),
         "test_zoo.py:",
     ),
     ("LOS107", "regression", judged(climbing_squares, steps=90), "test_zoo.py:"),

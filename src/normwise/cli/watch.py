@@ -83,6 +83,8 @@ def _standard_output_free(wanted: bool) -> Iterator[None]:
         with redirect_stdout(sys.stderr):
             yield
     finally:
+        if sys.__stdout__ is not None:
+            sys.__stdout__.flush()  # what the script wrote there itself
         os.dup2(kept, 1)
         os.close(kept)
 

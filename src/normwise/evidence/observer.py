@@ -227,14 +227,17 @@ class Observer:
     # --- optimizers --------------------------------------------------------------------------
 
     def gradients_are_ready(self, optimizer: TorchOptimizer) -> None:
-        """Measure the gradients that an optimizer is about to use."""
+        """Measure what an optimizer is about to use, where its step begins before that is there."""
+        self._guard(self._measure_gradients)(optimizer)
+
+    def _measure_gradients(self, optimizer: TorchOptimizer) -> None:
         if self._open:
             self._parameters.before(self._step, self._meter(optimizer).parameters())
 
     def _before_step(self, optimizer: TorchOptimizer, args: Any, kwargs: Any) -> None:
         self._calls.switch(on=False)
         if len(args) == 1 and not kwargs:  # with a closure the gradients are yet to come
-            self.gradients_are_ready(optimizer)
+            self._measure_gradients(optimizer)
 
     def _after_step(self, optimizer: TorchOptimizer, _args: Any, _kwargs: Any) -> None:
         self._level = Level.TRAINING

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain, count
 from types import FrameType, TracebackType
 from typing import Any, Self
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -24,6 +24,7 @@ from normwise.evidence.origins import Origins
 from normwise.evidence.place import is_users
 from normwise.evidence.schedule import Schedule
 
+_TRIES = 3  # steps of an optimizer after which networks of its parameters are looked for
 _MOST = 8  # trainings in one program that are observed, since each keeps its networks alive
 
 
@@ -35,6 +36,14 @@ class Training:
         networks: by the name of the variable that held them; a single one by the empty string.
         evidence: what was measured.
         origins: where their modules were made.
+
+    Example:
+        >>> net = nn.Linear(3, 1)
+        >>> with Program() as program:
+        ...     _ = net(torch.ones(8, 3))
+        >>> [training] = program.trainings()
+        >>> training.evidence.level.name, training.place("weight")  # made before it was observed
+        ('FORWARD', '')
     """
 
     networks: dict[str, nn.Module]
@@ -88,7 +97,7 @@ class Program:
         self._origins = Origins()
         self._guard = Guard()
         self._sessions: list[Session] = []  # the last one is the one that goes on
-        self._settled: WeakSet[Optimizer] = WeakSet()
+        self._tries: WeakKeyDictionary[Optimizer, int] = WeakKeyDictionary()
         self._handles: list[Any] = []
         self._search: Any = None
         self._missed = False
@@ -148,13 +157,13 @@ class Program:
         self._look(on=True)
 
     def _stepped(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
-        if optimizer in self._settled or not self._sessions:
+        tries = self._tries.get(optimizer, 0)
+        if not self._sessions or tries == _TRIES:
             return
-        known = self._sessions[-1].parameters
         held = {parameter for group in optimizer.param_groups for parameter in group["params"]}
-        if held <= known:
-            self._settled.add(optimizer)
-        self._look(on=not held <= known)
+        settled = held <= self._sessions[-1].parameters
+        self._tries[optimizer] = _TRIES if settled else tries + 1
+        self._look(on=self._tries[optimizer] < _TRIES)
 
     def _see(self, module: nn.Module, args: Any) -> None:
         if not torch.is_grad_enabled() or torch.compiler.is_compiling():

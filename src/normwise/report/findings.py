@@ -30,6 +30,19 @@ class TrainingTables:
         histograms: the layers' outputs: one row per bin. The columns are `HISTOGRAMS`.
         weights: one row per parameter: the gradient's norm, its mean and its extremes over the
             steps, and the mean size of an update relative to the weight. The columns are `WEIGHTS`.
+
+    Example:
+        >>> import pandas as pd
+        >>> from normwise.report import findings_page
+        >>> loss, none = pd.DataFrame({"step": [0, 1], "value": [2.0, 1.0]}), pd.DataFrame()
+        >>> page = findings_page(
+        ...     FindingsTables(
+        ...         "train.py", "Fine.", [], {}, none,
+        ...         [TrainingTables("Inside the network", loss, none, none, none)],
+        ...     )
+        ... )
+        >>> page.count("<figure")
+        1
     """
 
     name: str

@@ -18,9 +18,9 @@ class LossDoesNotMove(Rule):
 
     What it does:
         Compares the median loss of the first quarter of the training with that of the last. It is
-        reported where both agree, but for noise, and are no lower than what a constant guess reaches: the entropy
-        of the classes' frequencies for cross-entropy, the variance of the targets for the mean
-        squared error. Losses that several optimizers play for are left out.
+        reported where both agree, but for noise, and are no lower than what a constant guess
+        reaches: the entropy of the classes' frequencies for cross-entropy, the variance of the
+        targets for the mean squared error. Losses that several optimizers play for are left out.
 
     Why it is bad:
         The network has learned nothing about the inputs.

@@ -30,6 +30,11 @@ class Outcome:
         findings: of all its trainings, the worst first.
         trainings: what was measured.
         code: the exit code with which the script alone would have ended.
+
+    Example:
+        >>> _ = Path("fail.py").write_text("raise SystemExit(3)")
+        >>> run_script("fail.py").code
+        3
     """
 
     findings: Findings
