@@ -37,7 +37,7 @@ for step in range(12):
     optimizer.step()
 print(f"trained with {arguments.lr} {arguments.select}".strip())
 os.system("echo from a child")
-sys.__stdout__.write("by the back door\n")
+print("by the back door", file=sys.__stdout__)
 atexit.register(print, "last words")
 if arguments.crash:
     raise RuntimeError("too late")

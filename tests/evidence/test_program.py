@@ -39,6 +39,7 @@ def test_one_network_is_seen_from_its_first_pass():
     assert (evidence.steps, evidence.measured, notes) == (4, 4, ())
     assert evidence.parameters["0.weight"].gradient.count == 4
     assert evidence.modules["0"].calls == 4
+    assert [passes.entry for passes in evidence.passes] == [""]  # no part was taken for a whole
     assert evidence.losses[0].calls == 4
     assert evidence.optimizers[0].parameters[0][0] == "0.weight"
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
@@ -151,6 +152,7 @@ def test_layers_hidden_in_a_list_are_found_beside_the_network():
     assert hidden.has_gradient
 
 
+@pytest.mark.filterwarnings("ignore:Using `torch.compile")
 def test_a_wrapper_takes_the_place_of_what_it_wraps():
     net = regressor()
 

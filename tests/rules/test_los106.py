@@ -23,6 +23,8 @@ class Computing(nn.Module):
         super().__init__()
         self.net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, outputs))
         self.loss = loss
+        nn.init.zeros_(self.net[2].weight)  # so that it begins as a guess, no better by luck
+        nn.init.zeros_(self.net[2].bias)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return self.loss(self.net(x), y)
@@ -47,7 +49,7 @@ def bad_tiny_steps():
 
 
 def bad_targets_that_do_not_belong_to_the_inputs():
-    return trained(F.mse_loss, VALUE[torch.randperm(256)], 1e-3), "all"
+    return trained(F.mse_loss, VALUE[torch.randperm(256)], 1e-5), "all"
 
 
 def bad_binary_cross_entropy_that_stays():

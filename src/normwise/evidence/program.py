@@ -180,10 +180,10 @@ class Program:
         """Let a network join the training that goes on, or begin one."""
         active = self._sessions[-1] if self._sessions else None
         joined = [each for each in self._sessions if root in each.named.values()]
-        if active is not None and (joined or not active.observer.steps):
-            joined += [active]
         if active is not None:
             active.observer.detach()
+            if not active.observer.steps:
+                joined.append(active)
         self._sessions = [each for each in self._sessions if each not in joined]
         if len(self._sessions) == _MOST:
             self._missed = True

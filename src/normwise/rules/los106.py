@@ -67,7 +67,7 @@ class LossDoesNotMove(Rule):
         for loss, chance in judged:
             first, last = quarters(loss.value)
             still = abs(last - first) < max(self.least * first, 3 * noise(loss.value))
-            if still and last > (1 - self.margin) * chance:
+            if still and loss.value.mean > (1 - self.margin) * chance:
                 yield self.finding(
                     loss.module or loss.place,
                     f"{loss.name} was {first:.3g} at first and {last:.3g} after {evidence.steps} "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from normwise.evidence import Evidence, Level
 from normwise.rules.finding import Finding
 from normwise.rules.norming import batch_norms, keeps_statistics, momentum_of
-from normwise.rules.rule import Rule
+from normwise.rules.rule import NotEnough, Rule
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class KerasStyleMomentum(Rule):
 
     def check(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield one finding per norm."""
+        if not evidence.modules:
+            raise NotEnough("no network was seen")
         for path, norm in batch_norms(evidence).items():
             momentum = momentum_of(norm)
             in_use = norm.train_calls or not norm.calls

@@ -77,7 +77,7 @@ class PlainDescent:
             if self._kept is not None:
                 weight.mul_(self._kept.to(weight.dtype).view(shape))
             if isinstance(gradient, Product):
-                Product(gradient.left, gradient.right * -rates).add_to(weight)
+                gradient.add_to(weight, self._factors)
             else:
                 weight.addcmul_(gradient, rates, value=-1)
         if self._dials.step():
@@ -101,6 +101,7 @@ class PlainDescent:
         device = self._weights[0].device
         rates = [setting["lr"] for setting in self._settings]
         decays = [recipe.weight_decay or 0.0 for recipe in self._recipes]
+        self._factors = [-rate for rate in rates]
         self._rates = torch.tensor(rates, dtype=torch.float64, device=device)
         self._kept = None
         if any(decays):
