@@ -6,7 +6,7 @@ from math import log
 
 import numpy as np
 
-from normwise.evidence import Evidence, Level, Loss
+from normwise.evidence import Evidence, Level, Loss, Series
 from normwise.rules.finding import Finding
 from normwise.rules.quarters import is_adversarial, noise, quarters
 from normwise.rules.rule import NotEnough, Rule
@@ -20,7 +20,8 @@ class LossDoesNotMove(Rule):
         Compares the median loss of the first quarter of the training with that of the last. It is
         reported where both agree, but for noise, and are no lower than what a constant guess
         reaches: the entropy of the classes' frequencies for cross-entropy, the variance of the
-        targets for the mean squared error. Losses that several optimizers play for are left out.
+        targets for the mean squared error. A part of a sum that moves as a whole is left out, as
+        are losses that several optimizers play for.
 
     Why it is bad:
         The network has learned nothing about the inputs.
@@ -64,10 +65,11 @@ class LossDoesNotMove(Rule):
         ]
         if evidence.steps < self.steps or not judged:
             raise NotEnough(f"no loss of known chance level was followed for {self.steps} steps")
+        if evidence.objective.count and not self._is_still(evidence.objective):
+            return
         for loss, chance in judged:
             first, last = quarters(loss.value)
-            still = abs(last - first) < max(self.least * first, 3 * noise(loss.value))
-            if still and loss.value.mean > (1 - self.margin) * chance:
+            if self._is_still(loss.value) and loss.value.mean > (1 - self.margin) * chance:
                 yield self.finding(
                     loss.module or loss.place,
                     f"{loss.name} was {first:.3g} at first and {last:.3g} after {evidence.steps} "
@@ -78,6 +80,10 @@ class LossDoesNotMove(Rule):
                     threshold=self.least,
                     confidence=0.8,
                 )
+
+    def _is_still(self, series: Series) -> bool:
+        first, last = quarters(series)
+        return abs(last - first) < max(self.least * abs(first), 3 * noise(series))
 
 
 def _chance(loss: Loss) -> float:
