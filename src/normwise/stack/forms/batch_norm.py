@@ -1,7 +1,7 @@
 """F.batch_norm of many runs, each with its own statistics.
 
 Shapes: R runs, N samples, C channels, * positions. torch.vmap would bring (R, N, C, *) into the
-shape (N, R * C, *) and back, which costs more than the norm.
+shape (N, R * C, *) and back.
 """
 
 from typing import Any

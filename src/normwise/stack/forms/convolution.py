@@ -1,7 +1,7 @@
 """F.conv1d, conv2d and conv3d of many runs on the CPU: one run after another.
 
-A grouped convolution, which is what torch.vmap makes of many, runs at a fraction of the speed of
-the same convolutions one after another there. On other devices it is left to torch.vmap.
+A grouped convolution, which is what torch.vmap makes of many, is slower there than the same
+convolutions one after another (`benchmarks/forms.py`). On other devices it is left to torch.vmap.
 """
 
 from collections.abc import Sequence
@@ -72,7 +72,8 @@ class _One(torch.autograd.Function):
     """One run's convolution, with a faster gradient for its input.
 
     For stride 1 that gradient is a convolution too, of the output's gradient with the weights
-    turned round, and torch's forward kernels take half the time of its backward ones.
+    turned round, and torch's forward kernels are faster than its backward ones
+    (`benchmarks/forms.py`).
     """
 
     @staticmethod

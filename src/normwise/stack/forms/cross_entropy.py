@@ -1,7 +1,7 @@
 """F.cross_entropy of many runs, classes first.
 
-Shapes: R runs, N samples, C classes. torch's log_softmax over a short last axis takes ten times as
-long as over a first one, where it works on whole vectors of samples.
+Shapes: R runs, N samples, C classes. torch's log_softmax over a short last axis takes several times
+as long as over a first one, where it works on whole vectors of samples (`benchmarks/forms.py`).
 """
 
 import inspect
