@@ -1,8 +1,8 @@
 """Take dropout that is called as a function out of a module's forward."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from normwise.edit.rewritten import Rewriting, rewrite
 from normwise.edit.tracing import arguments_of, one_level, probe, same
 from normwise.errors import UsageError
 from normwise.layers import is_dropout
-from normwise.trace import undisturbed
+from normwise.trace import hooked, undisturbed
 from normwise.trace.functions import DROPOUT_FUNCTIONS
 
 _ATTENTION = F.scaled_dot_product_attention
@@ -87,20 +87,9 @@ class _Calls(TorchFunctionMode):
         self.used: set[str] = set()
         self.found: Counter[str] = Counter()
 
-    @contextmanager
-    def hooks(self) -> Iterator[None]:
+    def hooks(self) -> AbstractContextManager[None]:
         """Know which module is at work."""
-        handles = []
-        try:
-            for path, module in self._network.named_modules():
-                handles.append(module.register_forward_pre_hook(self._enter(path), prepend=True))
-                handles.append(
-                    module.register_forward_hook(self._leave, prepend=True, always_call=True)
-                )
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+        return hooked(self._network, self._enter, self._leave)
 
     def _enter(self, path: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         def enter(module: nn.Module, inputs: tuple[Any, ...]) -> None:  # noqa: ARG001

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from normwise.trace.functions import (
     LayerModule,
     is_weighted,
 )
+from normwise.trace.hooking import hooked
 from normwise.trace.records import FUNCTION, Activation, Layer, Norm, Trace
 
 _INPUT = -1  # stands in `_Origin.last` for the network's input
@@ -104,23 +105,9 @@ class Recorder(TorchFunctionMode):
 
     # --- what modules tell -------------------------------------------------------------------
 
-    @contextmanager
-    def hooks(self) -> Iterator[None]:
+    def hooks(self) -> AbstractContextManager[None]:
         """Hook every module, and unhook it again."""
-        handles = []
-        try:
-            for path, module in self._network.named_modules():
-                # First in, first out: what other hooks add to a module's output, such as a norm
-                # that it hosts, counts as coming after the module.
-                handles.append(module.register_forward_pre_hook(self._enter(path), prepend=True))
-                # Always called: a forward may raise, and another catch it.
-                handles.append(
-                    module.register_forward_hook(self._leave, prepend=True, always_call=True)
-                )
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+        return hooked(self._network, self._enter, self._leave)
 
     def _enter(self, path: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         def enter(module: nn.Module, inputs: tuple[Any, ...]) -> None:

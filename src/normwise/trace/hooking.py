@@ -1,0 +1,45 @@
+"""Hooks on every module of a network, for as long as one looks."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+Enter = Callable[[nn.Module, tuple[Any, ...]], None]
+Leave = Callable[[nn.Module, tuple[Any, ...], Any], None]
+
+
+@contextmanager
+def hooked(network: nn.Module, enter: Callable[[str], Enter], leave: Leave) -> Iterator[None]:
+    """Follow which module is at work, and leave no hook behind.
+
+    Hooks come first in and first out: what other hooks add to a module's output, such as a norm
+    that it hosts, counts as coming after the module. They are always called, since a forward may
+    raise and another catch it.
+
+    Args:
+        network: whose modules, itself among them, are hooked.
+        enter: makes the hook before the forward of the module with a path.
+        leave: the hook after every forward.
+
+    Example:
+        >>> import torch
+        >>> seen = []
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+        >>> def enter(path):
+        ...     return lambda module, inputs: seen.append(path)
+        >>> with hooked(net, enter, lambda module, inputs, output: None):
+        ...     _ = net(torch.ones(1, 2))
+        >>> seen
+        ['', '0', '1']
+    """
+    handles = []
+    try:
+        for path, module in network.named_modules():
+            handles.append(module.register_forward_pre_hook(enter(path), prepend=True))
+            handles.append(module.register_forward_hook(leave, prepend=True, always_call=True))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
