@@ -31,6 +31,7 @@ FLOORS = {
     "errors": 0,
     "files": 0,
     "references": 0,
+    "samples": 0,
 }
 FRONT_DOORS = {"normwise", "normwise.__main__"}
 # stats and report stay usable without torch, and so must what they stand on.
