@@ -1,6 +1,6 @@
 """Small data, and what it means that a stack agrees with its runs alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from normwise.data import Data, Split
-from normwise.stack import Alone, Budget, Objective, Outcome, Recipe, Stacked, seeded, train
+from normwise.stack import Alone, Budget, Objective, Order, Outcome, Recipe, Stacked, seeded, train
 
 
 def make_data(
@@ -69,6 +69,29 @@ def train_alone(
     return outcomes, states
 
 
+def stack_of(
+    networks: Sequence[nn.Module],
+    recipes: Sequence[Recipe],
+    data: Data,
+    objective: Objective,
+    batch_size: int,
+    seeds: Sequence[int] | None = None,
+) -> Stacked:
+    """Return networks as a stack; their seeds count from 0 unless others are given."""
+    example = Split(data.train.x[:batch_size], data.train.y[:batch_size])
+    return Stacked(networks, recipes, objective, seeds or range(len(networks)), example)
+
+
+def batches(data: Data, budget: Budget, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the batches that a run of this seed trains on, one by one."""
+    order = Order(len(data.train), budget.batch_size, seed)
+    left = budget.steps
+    while left:
+        for batch in order.next_epoch()[:left]:
+            yield data.train.x[batch], data.train.y[batch]
+            left -= 1
+
+
 def train_stacked(
     networks: Sequence[nn.Module],
     recipes: Sequence[Recipe],
@@ -78,8 +101,7 @@ def train_stacked(
     budget: Budget,
 ) -> Trained:
     """Train all networks as one stack; return outcomes and final states."""
-    example = Split(data.train.x[: budget.batch_size], data.train.y[: budget.batch_size])
-    stack = Stacked(networks, recipes, objective, seeds, example)
+    stack = stack_of(networks, recipes, data, objective, budget.batch_size, seeds)
     outcomes = train(stack, seeds, data, budget)
     return outcomes, [state_of(stack.network(run)) for run in range(stack.size)]
 
@@ -166,10 +188,12 @@ def tools() -> SimpleNamespace:
     return SimpleNamespace(
         agree=agree,
         apart=apart,
+        batches=batches,
         built=built,
         distance=distance,
         gap=gap,
         make_data=make_data,
+        stack_of=stack_of,
         state_of=state_of,
         train_alone=train_alone,
         train_stacked=train_stacked,

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from normwise.stack import Recipe
 from normwise.stack.optimizers import stacked_optimizer
+from normwise.stack.penalties import StackedShrinking
 
-SHAPES = ((3, 2), (2,), ())
+SHAPES = {"matrix": (3, 2), "vector": (2,), "number": ()}
 RECIPES = {
     "sgd": [Recipe("sgd", lr=0.1), Recipe("sgd", lr=0.2)],
     "momentum": [
@@ -30,8 +31,9 @@ class Both:
     def __init__(self, recipes: Sequence[Recipe]) -> None:
         self.draw = torch.Generator().manual_seed(0)
         runs = len(recipes)
-        self.weights = [self.random(runs, *shape) for shape in SHAPES]
-        self.optimizer = stacked_optimizer(self.weights, recipes)
+        self.weights = [self.random(runs, *shape) for shape in SHAPES.values()]
+        nothing = StackedShrinking([{}] * runs, list(SHAPES), torch.device("cpu"))
+        self.optimizer = stacked_optimizer(self.weights, recipes, nothing)
         self.alone = [
             [w[run].clone().requires_grad_() for w in self.weights] for run in range(runs)
         ]
@@ -109,8 +111,9 @@ def test_a_weight_without_gradient_stays(name: str):
 
 
 def test_one_kind_of_optimizer_in_a_stack():
+    nothing = StackedShrinking([{}] * 2, ["weight"], torch.device("cpu"))
     with pytest.raises(ValueError, match="one kind"):
-        stacked_optimizer([torch.ones(2, 3)], [Recipe("sgd"), Recipe("adam")])
+        stacked_optimizer([torch.ones(2, 3)], [Recipe("sgd"), Recipe("adam")], nothing)
 
 
 def test_defaults_are_torchs():

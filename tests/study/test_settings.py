@@ -7,7 +7,7 @@ import pytest
 
 from normwise.data import Data
 from normwise.errors import UsageError
-from normwise.stack import Budget, Recipe, Schedule
+from normwise.stack import Budget, Penalty, Recipe, Schedule
 from normwise.study.settings import Settings, read_seeds
 from normwise.study.variants import parse_variants
 
@@ -162,7 +162,7 @@ def test_a_variants_own_words_go_before_the_studys(data: Callable[..., Data]):
     )
     own = recipe_for("schedule=step=2+clip=1+wd=0.5+smooth=0.1", loaded, **study)
     assert own == Recipe(
-        weight_decay=0.5,
+        wd=Penalty(0.5),
         clip=1.0,
         label_smoothing=0.1,
         schedule=Schedule("step", 6 * epoch, every=2 * epoch, warmup=epoch),

@@ -17,8 +17,9 @@ _VARIANTS = (
     "batch, layer, group=G, instance, rms, ghost=N, renorm, whiten, frn, dyt (each with :after), "
     "dropout=P, gaussian-dropout=P, uout=P, concrete-dropout, locked-dropout=P, dropblock=P, "
     "dropconnect=P, input-dropout=P, ws, lr=5x, "
-    "lr=0.05, wd=1e-4, init=he|xavier|normal=STD|zero, act=NAME, which is relu, sigmoid, tanh, "
-    "elu, leaky_relu, gelu or silu, and schedule=, warmup=, clip= and smooth= as below."
+    "lr=0.05, init=he|xavier|normal=STD|zero, act=NAME, which is relu, sigmoid, tanh, "
+    "elu, leaky_relu, gelu or silu, and schedule=, warmup=, clip=, smooth=, l1=, l2= and wd= as "
+    "below."
 )
 
 
@@ -69,6 +70,20 @@ def compare(
         float | None, typer.Option(help="Largest norm of the gradient.", show_default="any")
     ] = None,
     smooth: Annotated[float | None, typer.Option(help="Label smoothing.", show_default="0")] = None,
+    l1: Annotated[
+        str | None,
+        typer.Option(
+            help="L1 term of the loss, of all weights; 1e-5:encoder* for some layers'.",
+            show_default="0",
+        ),
+    ] = None,
+    l2: Annotated[
+        str | None, typer.Option(help="L2 term of the loss, likewise.", show_default="0")
+    ] = None,
+    wd: Annotated[
+        str | None,
+        typer.Option(help="Decoupled weight decay, likewise.", show_default="0"),
+    ] = None,
     loss: Annotated[
         str | None,
         typer.Option(
@@ -134,6 +149,9 @@ def compare(
                 warmup=warmup,
                 clip=clip,
                 smooth=smooth,
+                l1=l1,
+                l2=l2,
+                wd=wd,
                 loss=loss,
                 target=target,
                 margin=margin,

@@ -7,13 +7,13 @@ from normwise.edit.editing import editing, traced
 from normwise.edit.hosting import guests, host_after, host_before
 from normwise.edit.log import Edit
 from normwise.edit.making import short
-from normwise.edit.matching import Where, matching
 from normwise.edit.own import Ownership
 from normwise.edit.placing import label, path_of
 from normwise.edit.swapping import swap
 from normwise.errors import Problems, UsageError, suggest
 from normwise.trace import FUNCTION, Activation, Layer, Trace
 from normwise.trace.functions import DROPOUT_TYPES
+from normwise.trace.matching import Where, matching
 
 
 def insert_dropout(

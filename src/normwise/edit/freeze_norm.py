@@ -8,9 +8,9 @@ from torch import nn
 from normwise.edit.editing import editing
 from normwise.edit.log import Edit
 from normwise.edit.making import short
-from normwise.edit.matching import Where, matching
 from normwise.errors import Problems, UsageError
 from normwise.trace.functions import NORM_TYPES
+from normwise.trace.matching import Where, matching
 
 
 def freeze_norm(

@@ -11,7 +11,6 @@ from torch.optim import Optimizer
 from normwise.edit.fitting import Fit, SampleLoss
 from normwise.edit.folding.call import Call
 from normwise.edit.log import remember
-from normwise.edit.matching import Where
 from normwise.edit.optimizing import check_optimizer
 from normwise.edit.units import (
     Group,
@@ -26,6 +25,7 @@ from normwise.edit.units import (
     told,
 )
 from normwise.errors import Problems, UsageError
+from normwise.trace.matching import Where
 
 Changes = list[tuple[Group, Nodes]]
 

@@ -6,11 +6,11 @@ from torch.optim import Optimizer
 from normwise.edit.editing import editing, traced
 from normwise.edit.log import Edit
 from normwise.edit.making import Maker
-from normwise.edit.matching import Where, matching
 from normwise.edit.optimizing import check_optimizer
 from normwise.edit.placing import insert_after, insert_before
 from normwise.errors import Problems, UsageError, suggest
 from normwise.trace import Layer, Trace
+from normwise.trace.matching import Where, matching
 
 NORMS = (
     *("batch", "layer", "group", "instance", "rms"),

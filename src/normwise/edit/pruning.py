@@ -6,7 +6,6 @@ import numpy as np
 from torch import nn
 
 from normwise.edit.folding.call import Call
-from normwise.edit.matching import Where
 from normwise.edit.scoring import Loss, Scores, gamma_slots, scores
 from normwise.edit.units import (
     Group,
@@ -17,6 +16,7 @@ from normwise.edit.units import (
     find_units,
     none_left,
 )
+from normwise.trace.matching import Where
 
 Key = frozenset[Slot]
 

@@ -8,12 +8,12 @@ from normwise.edit.editing import editing, traced
 from normwise.edit.hosting import dismiss, guests
 from normwise.edit.log import Edit
 from normwise.edit.making import short
-from normwise.edit.matching import Where, matching
 from normwise.edit.removing import calls, rewrite_without
 from normwise.edit.swapping import swap
 from normwise.edit.tracing import probe, same
 from normwise.errors import Problems, UsageError
 from normwise.layers import evaluation_factor, is_dropout
+from normwise.trace.matching import Where, matching
 
 _WITH_P = (nn.RNNBase, nn.MultiheadAttention)  # their `dropout` is a number
 

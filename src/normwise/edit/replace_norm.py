@@ -11,12 +11,12 @@ from normwise.edit.editing import editing
 from normwise.edit.freeze_norm import is_frozen
 from normwise.edit.log import Edit
 from normwise.edit.making import Maker, short
-from normwise.edit.matching import Where, matching
 from normwise.edit.optimizing import check_optimizer
 from normwise.edit.placing import drop_biases
 from normwise.edit.seeing import Sight
 from normwise.edit.swapping import swap
 from normwise.errors import Problems, UsageError, suggest
+from normwise.trace.matching import Where, matching
 
 _KINDS: dict[str, type[nn.Module]] = {
     "batch": nn.modules.batchnorm._BatchNorm,

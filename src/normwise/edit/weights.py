@@ -5,9 +5,9 @@ from torch import Tensor, nn
 from normwise.edit.dropout_kinds import check_p
 from normwise.edit.editing import editing, traced
 from normwise.edit.log import Edit
-from normwise.edit.matching import Where, matching
 from normwise.errors import Problems, UsageError
 from normwise.layers import DropConnect, drop_connect, standardize_weight
+from normwise.trace.matching import Where, matching
 
 _RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 

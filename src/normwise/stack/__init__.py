@@ -5,6 +5,7 @@ from normwise.stack.executor import Executor, InProcess, Processes
 from normwise.stack.loop import Budget, Evaluation, Outcome, Stack, train
 from normwise.stack.objective import LOSSES, Objective
 from normwise.stack.order import Order
+from normwise.stack.penalties import Penalty
 from normwise.stack.planner import Planner, Run, Share
 from normwise.stack.recipes import OPTIMIZERS, Recipe
 from normwise.stack.recording import NotStackable
@@ -25,6 +26,7 @@ __all__ = [
     "Objective",
     "Order",
     "Outcome",
+    "Penalty",
     "Planner",
     "Processes",
     "Recipe",

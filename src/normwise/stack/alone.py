@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from normwise.data import Split
 from normwise.stack.evaluation import evaluate
 from normwise.stack.objective import Objective
+from normwise.stack.penalties import Shrinking
 from normwise.stack.recipes import Recipe
 
 
@@ -17,6 +18,9 @@ class Alone:
         network: trained in place.
         recipe: its optimizer.
         objective: its loss and metric.
+
+    Raises:
+        UsageError: the recipe is for layers that the network does not have.
 
     Example:
         >>> import torch
@@ -31,6 +35,7 @@ class Alone:
         self._network = network.train()
         self._recipe, self._objective = recipe, objective
         self._optimizer = recipe.build(network.parameters())
+        self._shrinking = Shrinking(network, recipe.penalties)
         self._dial = recipe.dial()
         self._set_dial()
         self._size = 1
@@ -51,8 +56,10 @@ class Alone:
         loss = self._objective.loss(self._network(x[0]), y[0], smoothing)
         self._optimizer.zero_grad()
         loss.backward()
+        self._shrinking.add_gradients()
         if self._recipe.clip is not None:
             nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.clip)
+        self._shrinking.decay(self._optimizer.param_groups[0]["lr"])
         self._optimizer.step()
         if self._dial is not None:
             self._dial.step()

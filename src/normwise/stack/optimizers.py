@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from normwise.stack.penalties import StackedShrinking, like
 from normwise.stack.products import Product
 from normwise.stack.recipes import Recipe, build
 from normwise.stack.schedules import Dial
@@ -36,12 +37,15 @@ class StackedOptimizer(Protocol):
         ...
 
 
-def stacked_optimizer(weights: Sequence[Tensor], recipes: Sequence[Recipe]) -> StackedOptimizer:
+def stacked_optimizer(
+    weights: Sequence[Tensor], recipes: Sequence[Recipe], shrinking: StackedShrinking
+) -> StackedOptimizer:
     """Return the optimizer of stacked weights.
 
     Args:
         weights: of all runs, each `(runs, ...)` and contiguous; updated in place.
         recipes: one per run; all of one kind of optimizer.
+        shrinking: what keeps the weights small.
 
     Raises:
         ValueError: the recipes are of several kinds.
@@ -52,7 +56,7 @@ def stacked_optimizer(weights: Sequence[Tensor], recipes: Sequence[Recipe]) -> S
         recipe.optimizer == "sgd" and not recipe.momentum and recipe.clip is None
         for recipe in recipes
     )
-    return (PlainDescent if plain else ByGroups)(weights, recipes)
+    return (PlainDescent if plain else ByGroups)(weights, recipes, shrinking)
 
 
 class PlainDescent:
@@ -62,24 +66,31 @@ class PlainDescent:
     into the weights as they are computed.
     """
 
-    def __init__(self, weights: Sequence[Tensor], recipes: Sequence[Recipe]) -> None:
+    def __init__(
+        self, weights: Sequence[Tensor], recipes: Sequence[Recipe], shrinking: StackedShrinking
+    ) -> None:
         self._weights, self._recipes, self._dials = list(weights), list(recipes), Dials(recipes)
+        self._shrinking = shrinking
         self._settings: list[dict[str, Any]] = [{"lr": recipe.lr} for recipe in recipes]
         self._set_rates()
 
     def step(self, gradients: Sequence[Gradient]) -> None:
         """Update all weights by their gradients."""
-        for weight, gradient in zip(self._weights, gradients, strict=True):
+        pulls, shares = self._pulls, self._shares
+        for weight, gradient, pull, share in zip(
+            self._weights, gradients, pulls, shares, strict=True
+        ):
             if gradient is None:
                 continue
-            shape = -1, *(1,) * (weight.ndim - 1)
-            rates = self._rates.to(weight.dtype).view(shape)
-            if self._kept is not None:
-                weight.mul_(self._kept.to(weight.dtype).view(shape))
+            pulled = None if pull is None else weight.sign().mul_(like(pull, weight))
+            if share is not None:
+                weight.mul_(like(share, weight))
+            if pulled is not None:
+                weight.sub_(pulled)
             if isinstance(gradient, Product):
                 gradient.add_to(weight, self._factors)
             else:
-                weight.addcmul_(gradient, rates, value=-1)
+                weight.addcmul_(gradient, like(self._rates, weight), value=-1)
         if self._dials.step():
             self._set_rates()
 
@@ -90,22 +101,39 @@ class PlainDescent:
 
     def keep(self, weights: Sequence[Tensor], runs: Sequence[int]) -> "PlainDescent":
         """Return the optimizer of the remaining runs."""
-        fewer = PlainDescent(weights, [self._recipes[run] for run in runs])
+        recipes = [self._recipes[run] for run in runs]
+        fewer = PlainDescent(weights, recipes, self._shrinking.of(runs))
         fewer._dials = self._dials.of(runs)
         fewer._set_rates()
         return fewer
 
     def _set_rates(self) -> None:
-        """Note the learning rate, and the share of itself that weight decay leaves a weight."""
+        """Note the learning rate, and by how much the weights shrink at it.
+
+        Of itself a weight keeps a share: what the two kinds of weight decay leave, one after the
+        other, less the gradient of the L2 term. The L1 term pulls all weights equally far.
+        """
         self._dials.set(self._settings)
-        device = self._weights[0].device
+        device, shrinking = self._weights[0].device, self._shrinking
         rates = [setting["lr"] for setting in self._settings]
         decays = [recipe.weight_decay or 0.0 for recipe in self._recipes]
         self._factors = [-rate for rate in rates]
         self._rates = torch.tensor(rates, dtype=torch.float64, device=device)
-        self._kept = None
+        kept = None
         if any(decays):
-            self._kept = 1 - self._rates * torch.tensor(decays, dtype=torch.float64, device=device)
+            kept = 1 - self._rates * torch.tensor(decays, dtype=torch.float64, device=device)
+        self._pulls = [None if l1 is None else self._rates * l1 for l1 in shrinking.l1]
+        self._shares = [
+            self._share(kept, l2, wd) for l2, wd in zip(shrinking.l2, shrinking.wd, strict=True)
+        ]
+
+    def _share(self, kept: Tensor | None, l2: Tensor | None, wd: Tensor | None) -> Tensor | None:
+        """What one weight of every run keeps of itself in a step."""
+        if wd is not None:
+            kept = (1 - self._rates * wd) * (1 if kept is None else kept)
+        if l2 is not None:
+            kept = (1 if kept is None else kept) - 2 * self._rates * l2
+        return kept
 
 
 class ByGroups:
@@ -115,8 +143,12 @@ class ByGroups:
     of the stacked weights. Where the learning rate depends on how a run goes, every run is a group.
     """
 
-    def __init__(self, weights: Sequence[Tensor], recipes: Sequence[Recipe]) -> None:
+    def __init__(
+        self, weights: Sequence[Tensor], recipes: Sequence[Recipe], shrinking: StackedShrinking
+    ) -> None:
         self._recipes, self._dials = list(recipes), Dials(recipes)
+        self._weights = [weight.detach() for weight in weights]
+        self._shrinking = shrinking
         self._spans = list(_spans(recipes))
         self._slices = [[weight.detach()[span] for weight in weights] for span in self._spans]
         self._optimizer = build([recipes[span.start] for span in self._spans], self._slices)
@@ -131,11 +163,13 @@ class ByGroups:
     def step(self, gradients: Sequence[Gradient]) -> None:
         """Update all weights by their gradients."""
         whole = [g.value() if isinstance(g, Product) else g for g in gradients]
+        whole = penalised(whole, self._weights, self._shrinking)
         if self._clip is not None:
             whole = clipped(whole, self._clip)
         for span, slices in zip(self._spans, self._slices, strict=True):
             for weight, gradient in zip(slices, whole, strict=True):
                 weight.grad = None if gradient is None else gradient[span]
+        self._decay(whole)
         self._optimizer.step()
         if self._dials.step():
             self._dials.set(self._settings)
@@ -147,13 +181,24 @@ class ByGroups:
 
     def keep(self, weights: Sequence[Tensor], runs: Sequence[int]) -> "ByGroups":
         """Return the optimizer of the remaining runs, with what it has accumulated for them."""
-        fewer = ByGroups(weights, [self._recipes[run] for run in runs])
+        recipes = [self._recipes[run] for run in runs]
+        fewer = ByGroups(weights, recipes, self._shrinking.of(runs))
         fewer._dials = self._dials.of(runs)
         fewer._dials.set(fewer._settings)
         for span, slices in zip(fewer._spans, fewer._slices, strict=True):
             for position, weight in enumerate(slices):
                 fewer._optimizer.state[weight] = self._state(position, runs[span])
         return fewer
+
+    def _decay(self, gradients: Sequence[Tensor | None]) -> None:
+        """Multiply the weights that are about to be updated, where their decay is decoupled."""
+        if not any(wd is not None for wd in self._shrinking.wd):
+            return
+        rates = torch.tensor([setting["lr"] for setting in self._settings], dtype=torch.float64)
+        rates = rates.to(self._weights[0].device)
+        for weight, gradient, wd in zip(self._weights, gradients, self._shrinking.wd, strict=True):
+            if gradient is not None and wd is not None:
+                weight.mul_(like(1 - rates * wd, weight))
 
     def _state(self, position: int, runs: Sequence[int]) -> dict[str, Tensor]:
         """What torch keeps for one weight of runs that share a recipe."""
@@ -219,6 +264,27 @@ class Dials:
                 dial.evaluated(loss)
 
 
+def penalised(
+    gradients: Sequence[Tensor | None], weights: Sequence[Tensor], shrinking: StackedShrinking
+) -> list[Tensor | None]:
+    """Return gradients with those of the L1 and L2 terms, where there are any.
+
+    Args:
+        gradients: of all runs, each `(runs, ...)`.
+        weights: likewise.
+        shrinking: the terms' strengths.
+    """
+    whole = list(gradients)
+    for place, (weight, l1, l2) in enumerate(zip(weights, shrinking.l1, shrinking.l2, strict=True)):
+        gradient = whole[place]
+        if gradient is not None and l1 is not None:
+            gradient = torch.addcmul(gradient, weight.sign(), like(l1, weight))
+        if gradient is not None and l2 is not None:
+            gradient = torch.addcmul(gradient, weight, like(l2, weight), value=2)
+        whole[place] = gradient
+    return whole
+
+
 def clipped(gradients: Sequence[Tensor | None], limits: Tensor) -> list[Tensor | None]:
     """Scale every run's gradients so that their norm is at most its limit.
 
@@ -229,10 +295,7 @@ def clipped(gradients: Sequence[Tensor | None], limits: Tensor) -> list[Tensor |
     squares = [g.flatten(1).double().square().sum(1) for g in gradients if g is not None]
     norms = torch.stack(squares).sum(0).sqrt()
     factors = (limits / (norms + 1e-6)).clamp(max=1)  # as torch.nn.utils.clip_grad_norm_ does
-    return [
-        None if g is None else g * factors.to(g.dtype).view(-1, *(1,) * (g.ndim - 1))
-        for g in gradients
-    ]
+    return [None if g is None else g * like(factors, g) for g in gradients]
 
 
 def _spans(recipes: Sequence[Recipe]) -> Iterator[slice]:

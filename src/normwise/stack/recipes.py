@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from normwise.stack.penalties import PENALTIES, Penalties, Penalty
 from normwise.stack.schedules import CONSTANT, Dial, Schedule
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
@@ -30,6 +31,13 @@ class Recipe:
         nesterov: Nesterov's momentum, for SGD.
         weight_decay: an L2 term in the gradient for SGD and Adam, decoupled for AdamW; None means
             torch's default (0, for AdamW 0.01).
+        l1: the loss has a term λ Σ|w|; as `l2` and `wd`, for weights, biases and norms left out, or
+            for those of chosen layers (see `Penalty`). None of the three counts in reported losses.
+        l2: the loss has a term λ Σw², whose gradient is 2 λ w.
+        wd: decoupled weight decay: w is multiplied by 1 - η λ before every step, η being the
+            learning rate of the moment (Loshchilov & Hutter 2019). Where it is given, 0 included,
+            AdamW has no weight decay of its own besides; `weight_decay` of SGD and Adam, which is
+            another thing, stays.
         schedule: how the learning rate moves.
         clip: largest norm of all gradients together; longer ones are scaled down to it
             (`torch.nn.utils.clip_grad_norm_`; Pascanu et al. 2013). None leaves them.
@@ -50,6 +58,14 @@ class Recipe:
     schedule: Schedule = CONSTANT
     clip: float | None = None
     label_smoothing: float = 0.0
+    l1: Penalty | None = None
+    l2: Penalty | None = None
+    wd: Penalty | None = None
+
+    @property
+    def penalties(self) -> Penalties:
+        """What keeps weights small, by name."""
+        return {name: getattr(self, name) for name in PENALTIES}
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Return torch's optimizer for these parameters."""
@@ -60,6 +76,8 @@ class Recipe:
         options: dict[str, Any] = {"lr": self.lr}
         if self.weight_decay is not None:
             options["weight_decay"] = self.weight_decay
+        if self.optimizer == "adamw" and self.wd is not None:
+            options["weight_decay"] = 0.0
         if self.optimizer == "sgd":
             options |= {"momentum": self.momentum, "nesterov": self.nesterov}
         return options

@@ -13,6 +13,7 @@ from normwise.stack.evaluation import evaluate
 from normwise.stack.forms import DropoutForms, Masks, PerRun, Streams
 from normwise.stack.objective import Objective
 from normwise.stack.optimizers import stacked_optimizer
+from normwise.stack.penalties import StackedShrinking, strengths
 from normwise.stack.products import Product
 from normwise.stack.recipes import Recipe
 from normwise.stack.recording import NotStackable, Program, attributes, record, refusing
@@ -73,7 +74,9 @@ class Stacked:
         }
         if not self._weights:
             raise NotStackable("the network has no weights to train")
-        self._optimizer = stacked_optimizer(list(self._weights.values()), recipes)
+        self._optimizer = stacked_optimizer(
+            list(self._weights.values()), recipes, self._shrinking(recipes)
+        )
         self._streams = Streams([derive(seed, "dropout") for seed in seeds], example.x.device)
         with refusing():
             self._program = self._record()
@@ -145,6 +148,14 @@ class Stacked:
         self._smoothing = self._smoothing.of(runs)
         self._streams.keep(runs)
         self._program = self._record()
+
+    def _shrinking(self, recipes: Sequence[Recipe]) -> StackedShrinking:
+        """How strongly the weights of every run are kept small."""
+        kinds = {
+            recipe: strengths(self._template, recipe.penalties) for recipe in dict.fromkeys(recipes)
+        }
+        by_run = [kinds[recipe] for recipe in recipes]
+        return StackedShrinking(by_run, list(self._weights), self._example.x.device)
 
     def _parameters(self) -> Tensors:
         """The weights as the forward expects them."""

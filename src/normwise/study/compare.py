@@ -31,6 +31,9 @@ def compare(
     warmup: float | None = None,
     clip: float | None = None,
     smooth: float | None = None,
+    l1: float | str | None = None,
+    l2: float | str | None = None,
+    wd: float | str | None = None,
     loss: str | Loss | None = None,
     target: float | None = None,
     margin: float | None = None,
@@ -64,14 +67,20 @@ def compare(
         optimizer: `sgd`, `adam` or `adamw`.
         momentum: of SGD.
         nesterov: Nesterov's momentum.
-        weight_decay: as in `torch.optim`; None for torch's default.
+        weight_decay: as in `torch.optim`, for all parameters; None for torch's default.
         schedule: how the learning rate moves: `cosine`, `onecycle`, `step=E`, `exponential=G`,
             `plateau=N` or `cyclic=E`, the values being optional (see `normwise.stack.Schedule`);
             None leaves it.
         warmup: epochs in which the learning rate first rises.
         clip: largest norm of the gradient.
-        smooth: label smoothing. These four, and the learning rate and weight decay, are words of
-            the grammar, too: a variant's own go before the study's.
+        smooth: label smoothing.
+        l1: strength λ of a term λ Σ|w| in the loss, for weights, not for biases and norms;
+            `"1e-5:encoder*"` for those of the layers so called.
+        l2: likewise of a term λ Σw², whose gradient is 2 λ w. No such term counts in the losses
+            that are reported.
+        wd: decoupled weight decay, likewise for weights: they are multiplied by 1 - learning rate
+            x `wd` before every step (Loshchilov & Hutter 2019). With AdamW it takes the place of
+            `weight_decay`.
         loss: a function of output and target that returns the mean loss, or the name of one in
             `torch.nn.functional`; None for cross-entropy or mean squared error, by the targets.
         target: value of the validation metric whose first reaching is timed; None for the median
@@ -100,7 +109,15 @@ def compare(
         ['plain', 'batch']
     """
     recipe = Recipe(optimizer, lr, momentum, nesterov, weight_decay)
-    options = {"schedule": schedule, "warmup": warmup, "clip": clip, "smooth": smooth}
+    options = {
+        "schedule": schedule,
+        "warmup": warmup,
+        "clip": clip,
+        "smooth": smooth,
+        "l1": l1,
+        "l2": l2,
+        "wd": wd,
+    }
     settings = Settings(epochs, batch_size, recipe, options, loss, evaluate_every, target, margin)
     plan = Plan.of(model, data, variants, seeds, settings, device, workers, stack)
     return plan.run(out, resume, progress)

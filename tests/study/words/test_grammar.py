@@ -8,9 +8,11 @@ from torch import nn
 
 from normwise.edit import ACTIVATIONS, INITS
 from normwise.errors import UsageError
-from normwise.stack import SCHEDULES, Budget, Recipe, derive
+from normwise.stack import SCHEDULES, Budget, Penalty, Recipe, derive
 from normwise.study.words import (
     GRAMMAR,
+    L1,
+    L2,
     WORDS,
     Act,
     Clip,
@@ -57,6 +59,9 @@ EXAMPLES: dict[str, Word] = {
     "lr=1e-3x": LearningRate(1e-3, relative=True),
     "wd=1e-4": WeightDecay(1e-4),
     "wd=0": WeightDecay(0.0),
+    "wd=0.1:head": WeightDecay(0.1, "head"),
+    "l1=1e-5": L1(1e-5),
+    "l2=1e-4:encoder.*": L2(1e-4, "encoder.*"),
     "init=he": Init("he", None),
     "init=xavier": Init("xavier", None),
     "init=normal=0.01": Init("normal", 0.01),
@@ -103,7 +108,12 @@ MISTAKES = {
     "lr=x": "'' is not a finite number",
     "lr=fast": "'fast' is not a finite number",
     "lr=inf": "not a finite number",
-    "wd=-1": "a weight decay is not negative",
+    "wd=-1": "wd=-1: the strength is not negative",
+    "l2=-1:encoder": "l2=-1:encoder: the strength is not negative",
+    "l1": "l1 needs a value: l1=1e-5 is for all layers, l1=1e-5:encoder* for those",
+    "l1:encoder": "l1:encoder needs a value",
+    "l2=small": "'small' is not a finite number",
+    "l2=1:": "name layers behind the colon, such as l2=1e-4:encoder*, or leave it out",
     "init=hee": "unknown init (did you mean 'he'?)",
     "init=normal": "write init=normal=STD",
     "init=normal=0": "write init=normal=STD",
@@ -176,7 +186,9 @@ def test_words_tune_the_training_they_name_and_nothing_else():
     expected = {
         "lr=5x": Recipe("adam", 0.1),
         "lr=0.5": Recipe("adam", 0.5),
-        "wd=0.3": Recipe("adam", 0.02, weight_decay=0.3),
+        "wd=0.3": Recipe("adam", 0.02, wd=Penalty(0.3)),
+        "l1=0.1:head": Recipe("adam", 0.02, l1=Penalty(0.1, "head")),
+        "l2=0": Recipe("adam", 0.02, l2=Penalty(0.0)),
         "clip=2": Recipe("adam", 0.02, clip=2.0),
         "smooth=0.1": Recipe("adam", 0.02, label_smoothing=0.1),
         "batch": recipe,

@@ -2,10 +2,10 @@
 
 from torch import nn
 
-from normwise.edit.matching import Where, matching
 from normwise.edit.units.finding import Found
 from normwise.edit.units.group import Group
 from normwise.errors import UsageError
+from normwise.trace.matching import Where, matching
 
 
 def chosen(

@@ -11,11 +11,14 @@ from normwise.study.words.editing import (
 )
 from normwise.study.words.grammar import GRAMMAR, WORDS, parse_options, parse_word
 from normwise.study.words.scheduling import Scheduled, Warmup
-from normwise.study.words.tuning import Clip, LearningRate, Smooth, WeightDecay
+from normwise.study.words.shrinking import L1, L2, WeightDecay
+from normwise.study.words.tuning import Clip, LearningRate, Smooth
 from normwise.study.words.word import Word
 
 __all__ = [
     "GRAMMAR",
+    "L1",
+    "L2",
     "WORDS",
     "Act",
     "Clip",

@@ -7,16 +7,17 @@ from normwise.errors import Problems, UsageError, suggest
 from normwise.stack import SCHEDULES
 from normwise.study.words.editing import EDITING, NORMS, PLACES
 from normwise.study.words.scheduling import SCHEDULING
+from normwise.study.words.shrinking import SHRINKING
 from normwise.study.words.tuning import TUNING
 from normwise.study.words.word import Spelling, Word
 
-WORDS = {**EDITING, **TUNING, **SCHEDULING}
+WORDS = {**EDITING, **TUNING, **SHRINKING, **SCHEDULING}
 
 GRAMMAR = (
     "plain, or parts joined by +: batch, layer, group=G, instance, rms, ghost=N, renorm, whiten, "
     "frn, dyt (each with :after to stand behind the activation), dropout=P, gaussian-dropout=P, "
     "uout=P, concrete-dropout, locked-dropout=P, dropblock=P, dropconnect=P, input-dropout=P, ws, "
-    "lr=5x or lr=0.05, wd=1e-4, "
+    "lr=5x or lr=0.05, l1=STRENGTH, l2=STRENGTH, wd=STRENGTH (each with :LAYERS), "
     f"init={'|'.join(INITS).replace('normal', 'normal=STD')}, act={'|'.join(ACTIVATIONS)}, "
     f"schedule={'|'.join(SCHEDULES)}, warmup=EPOCHS, clip=NORM, smooth=SHARE"
 )
@@ -64,14 +65,14 @@ def parse_word(text: str) -> Word:
     if key not in WORDS:
         near = suggest(key, WORDS)
         raise UsageError(f"unknown word {text!r}{near or f'. A variant is {GRAMMAR}'}")
-    if is_placed and key not in NORMS:
+    entry = WORDS[key]
+    if is_placed and key not in NORMS and not entry.has_colon:
         raise spelling.refuse(f"only a norm can be placed; write {text.partition(':')[0]}")
-    if is_placed and spelling.place not in PLACES:
+    if is_placed and key in NORMS and spelling.place not in PLACES:
         raise spelling.refuse(
             "a norm stands :before (the default) or :after the activation"
             f"{suggest(spelling.place, PLACES)}"
         )
-    entry = WORDS[key]
     if not has_value and entry.value is not None:
         raise UsageError(f"{text} needs a value: {entry.value}")
     if has_value and entry.value is None:

@@ -20,18 +20,6 @@ class LearningRate(Tuning):
 
 
 @dataclass(frozen=True)
-class WeightDecay(Tuning):
-    """`wd=1e-4`."""
-
-    value: float
-    slot = "weight decay"
-
-    def tune(self, recipe: Recipe, budget: Budget) -> Recipe:  # noqa: ARG002
-        """Set the optimizer's weight decay."""
-        return replace(recipe, weight_decay=self.value)
-
-
-@dataclass(frozen=True)
 class Clip(Tuning):
     """`clip=1`."""
 
@@ -63,13 +51,6 @@ def _learning_rate(spelling: Spelling) -> Word:
     return LearningRate(rate, relative)
 
 
-def _weight_decay(spelling: Spelling) -> Word:
-    decay = spelling.number()
-    if decay < 0:
-        raise spelling.refuse("a weight decay is not negative")
-    return WeightDecay(decay)
-
-
 def _clip(spelling: Spelling) -> Word:
     norm = spelling.number()
     if norm <= 0:
@@ -86,7 +67,6 @@ def _smooth(spelling: Spelling) -> Word:
 
 TUNING = {
     "lr": Entry(_learning_rate, "lr=5x multiplies the study's learning rate, lr=0.05 sets it"),
-    "wd": Entry(_weight_decay, "wd=1e-4"),
     "clip": Entry(_clip, "clip=1 scales gradients of a larger norm down to it"),
     "smooth": Entry(_smooth, "smooth=0.1 spreads a tenth of the target over all classes"),
 }

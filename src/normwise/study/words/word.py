@@ -90,7 +90,9 @@ class Entry:
     Attributes:
         read: makes the word.
         value: what the value means, with an example; None for a key without.
+        has_colon: whether a colon may follow; what is behind it is for `read` to judge.
     """
 
     read: Callable[[Spelling], Word]
     value: str | None = None
+    has_colon: bool = False

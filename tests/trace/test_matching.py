@@ -1,8 +1,8 @@
 import pytest
 from torch import nn
 
-from normwise.edit.matching import matching
 from normwise.errors import UsageError
+from normwise.trace.matching import matching
 
 SHARED = nn.Linear(2, 2)
 NET = nn.ModuleDict(

@@ -11,7 +11,11 @@ Where = str | Iterable[str] | Callable[[str, nn.Module], bool]
 
 
 def matching(
-    where: Where | None, network: nn.Module, candidates: Mapping[str, nn.Module], what: str
+    where: Where | None,
+    network: nn.Module,
+    candidates: Mapping[str, nn.Module],
+    what: str,
+    called: str = "where",
 ) -> list[str]:
     """Return the paths of the candidates that are meant; all of them where `where` is None.
 
@@ -21,6 +25,7 @@ def matching(
         network: in which a shared module may have other names, which count too.
         candidates: by path.
         what: what an error calls them, in the singular.
+        called: what an error calls `where`.
 
     Raises:
         UsageError: a pattern, or the predicate, fits none.
@@ -34,14 +39,14 @@ def matching(
         chosen = [p for p, m in candidates.items() if any(where(name, m) for name in names[m])]
         if not chosen:
             name = getattr(where, "__name__", type(where).__name__)
-            raise UsageError(f"where={name} chooses no {what}: {_listed(candidates)}")
+            raise UsageError(f"{called}={name} chooses no {what}: {_listed(candidates)}")
         return chosen
     patterns = (
         list(where) if isinstance(where, Iterable) and not isinstance(where, str) else [where]
     )
     if not patterns or not all(isinstance(pattern, str) for pattern in patterns):
         raise UsageError(
-            f"where={where!r}: give a pattern such as 'encoder.*', several, or a function of a "
+            f"{called}={where!r}: give a pattern such as 'encoder.*', several, or a function of a "
             "module's path and the module"
         )
     problems = Problems()
@@ -54,7 +59,7 @@ def matching(
         }
         if not fitting:
             near = suggest(pattern, candidates)
-            problems.add(f"where={pattern!r} matches no {what}{near}: {_listed(candidates)}")
+            problems.add(f"{called}={pattern!r} matches no {what}{near}: {_listed(candidates)}")
         found |= fitting
     problems.raise_if_any()
     return [path for path in candidates if path in found]
