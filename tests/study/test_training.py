@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 import normwise as nw
 from normwise.data import Data
@@ -118,3 +120,39 @@ def test_several_workers_are_refused_where_they_cannot_be(
 def test_workers_are_for_the_cpu():
     problems = _worker_problems(2, torch.device("cuda"))
     assert problems == ["workers=2: on cuda, one process trains all runs; leave it out"]
+
+
+@pytest.mark.parametrize("stack", [1, None])
+def test_what_is_measured_leaves_no_trace(data, net, stack: int | None):
+    def measure(network: nn.Module) -> dict[str, object]:
+        assert not network.training
+        first = network[0]
+        norm = first.weight.detach().norm()
+        first.weight.data.zero_()
+        torch.manual_seed(3)
+        network.train()
+        return {"norm": norm, "two": 2}
+
+    settings: dict = {"variants": ["plain", "batch+dropout=0.5"], "seeds": 3, "epochs": 2}
+    settings |= {"batch_size": 16, "lr": 0.1, "stack": stack, "workers": 1}
+    watched = nw.compare(net, data("classes"), **settings, measure=measure)
+    alone = nw.compare(net, data("classes"), **settings)
+    pd.testing.assert_frame_equal(watched.curves(), alone.curves(), rtol=1e-5)
+    found = watched.measured()
+    keys = ["variant", "seed", "step", "epoch"]
+    pd.testing.assert_frame_equal(found[keys], watched.curves()[keys])
+    assert list(found)[4:] == ["norm", "two"]
+    assert (found["two"] == 2).all()
+    for seed in range(3):
+        torch.manual_seed(seed)
+        expected = net()[0].weight.norm().item()
+        start = found[(found["seed"] == seed) & (found["step"] == 0)]["norm"]
+        assert start.tolist() == pytest.approx([expected, expected], rel=1e-6)
+    assert alone.measured().empty
+
+
+def test_a_measure_that_fails_is_told(data, net):
+    with pytest.raises(nw.UsageError, match="KeyError"):
+        nw.compare(net, data("classes"), seeds=1, epochs=1, measure=lambda network: {}["no"])
+    with pytest.raises(nw.UsageError, match="measure='norm': give a function of a network"):
+        nw.compare(net, data("classes"), measure="norm")

@@ -9,7 +9,7 @@ import torch
 from normwise.stack import Recipe
 from normwise.stack.objective import Loss
 from normwise.study.plan import Plan
-from normwise.study.settings import Settings
+from normwise.study.settings import Measure, Settings
 from normwise.study.study import Study
 from normwise.study.variants import Factory, Variants
 
@@ -38,6 +38,7 @@ def compare(
     target: float | None = None,
     margin: float | None = None,
     evaluate_every: int | None = None,
+    measure: Measure | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
     device: str | torch.device = "cpu",
@@ -87,6 +88,9 @@ def compare(
             over seeds of the baseline's best.
         margin: difference of the test metric that does not matter, for the verdict *equivalent*.
         evaluate_every: steps between evaluations on the validation split; None for 8 to 50 of them.
+        measure: a function of a run's network, in evaluation mode, that returns numbers by name;
+            it is called at every evaluation, leaves no trace in the run, and its numbers are in
+            `study.measured()`.
         out: folder for the report, the tables and every finished run; None keeps all in memory.
         resume: go on with the study that `out` holds, skipping finished runs.
         device: where to train.
@@ -118,6 +122,8 @@ def compare(
         "l2": l2,
         "wd": wd,
     }
-    settings = Settings(epochs, batch_size, recipe, options, loss, evaluate_every, target, margin)
+    settings = Settings(
+        epochs, batch_size, recipe, options, loss, evaluate_every, target, margin, measure
+    )
     plan = Plan.of(model, data, variants, seeds, settings, device, workers, stack)
     return plan.run(out, resume, progress)

@@ -19,12 +19,14 @@ class Record:
         outcome: how the training went.
         snapshots: for the seed that is looked into, the distributions of the pre-activations at a
             few moments, by step; empty for the others.
+        measured: the numbers of the study's own `measure`, by step.
     """
 
     variant: str
     seed: int
     outcome: Outcome
     snapshots: dict[int, list[Distribution]] = field(default_factory=dict)
+    measured: dict[int, dict[str, float]] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the record as JSON; NaN and infinities become strings, floats keep every bit."""
@@ -44,7 +46,8 @@ class Record:
             int(step): [Distribution(**_tuples(layer)) for layer in layers]
             for step, layers in raw["snapshots"].items()
         }
-        return cls(raw["variant"], raw["seed"], Outcome(**outcome), snapshots)
+        measured = {int(step): found for step, found in raw.get("measured", {}).items()}
+        return cls(raw["variant"], raw["seed"], Outcome(**outcome), snapshots, measured)
 
 
 _SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

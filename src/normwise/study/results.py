@@ -79,6 +79,17 @@ class Results:
             columns=pd.Index([*columns, f"val_{self.metric}"]),
         )
 
+    def measured(self) -> pd.DataFrame:
+        """One row per run and evaluation with what `measure` returned."""
+        rows = [
+            {"variant": record.variant, "seed": record.seed, "step": step, **found}
+            for record in self.records
+            for step, found in record.measured.items()
+        ]
+        table = pd.DataFrame(rows, columns=None if rows else pd.Index(["variant", "seed", "step"]))
+        table.insert(3, "epoch", table["step"] / self.steps_per_epoch)
+        return table
+
     def summary(self) -> pd.DataFrame:
         """One row per variant: estimate, difference to the baseline, verdict, steps to target.
 

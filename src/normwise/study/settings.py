@@ -2,9 +2,11 @@
 
 import math
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from torch import nn
 
 from normwise.data import Data
 from normwise.errors import Problems, suggest
@@ -12,6 +14,8 @@ from normwise.stack import LOSSES, OPTIMIZERS, Budget, Recipe
 from normwise.stack.objective import Loss
 from normwise.study.variants import Variant
 from normwise.study.words import parse_options
+
+Measure = Callable[[nn.Module], Mapping[str, float]]
 
 _EVALUATIONS = (8, 50)  # at least and at most, where the user does not say
 _BASE = ("optimizer", "lr", "momentum", "nesterov", "weight_decay")  # the rest are options
@@ -32,6 +36,7 @@ class Settings:
             little next to the training.
         target: value of the metric that runs are to reach, or None for the baseline's median best.
         margin: difference of the metric that does not matter, or None.
+        measure: what else is measured of a network at every evaluation, or None.
     """
 
     epochs: int
@@ -42,6 +47,7 @@ class Settings:
     evaluate_every: int | None
     target: float | None
     margin: float | None
+    measure: Measure | None = None
 
     def problems(self, task: str | None) -> list[str]:
         """Return all that cannot be meant; `task` is None while it is not known."""
@@ -60,6 +66,8 @@ class Settings:
             )
         elif not (self.loss is None or isinstance(self.loss, str) or callable(self.loss)):
             problems.add(f"loss={self.loss!r}: give a function of output and target, or its name")
+        if not (self.measure is None or callable(self.measure)):
+            problems.add(f"measure={self.measure!r}: give a function of a network")
         smooth, plain = self.options.get("smooth"), self.loss in (None, "cross_entropy")
         if smooth and not (plain and task in (None, "classes")):
             problems.add(f"smooth={smooth}: only cross-entropy smooths its labels; leave it out")
@@ -106,6 +114,7 @@ class Settings:
             **{key: value for key, value in self.options.items() if value is not None},
             "loss": loss,
             "evaluate_every": self.evaluate_every,
+            **({} if self.measure is None else {"measure": _name(self.measure)}),
         }
 
 

@@ -70,6 +70,20 @@ class Study:
         """Return one row per run and evaluation: step, epoch, training and validation figures."""
         return self.results.curves()
 
+    def measured(self) -> pd.DataFrame:
+        """Return one row per run and evaluation: variant, seed, step, epoch, `measure`'s numbers.
+
+        Example:
+            >>> import normwise as nw
+            >>> study = nw.compare(
+            ...     seeds=1, epochs=1, variants=["plain"],
+            ...     measure=lambda net: {"size of b": net[1].bias.norm()},
+            ... )
+            >>> list(study.measured())
+            ['variant', 'seed', 'step', 'epoch', 'size of b']
+        """
+        return self.results.measured()
+
     def summary(self) -> pd.DataFrame:
         """Return one row per variant: estimate, interval, difference to the baseline, verdict."""
         return self._summary.copy()

@@ -14,8 +14,9 @@ from normwise.stack import Budget, Executor, InProcess, Planner, Processes, Run,
 from normwise.study.factories import Workshop
 from normwise.study.record import Record
 from normwise.study.schedule import Job, RunName, Schedule
-from normwise.study.settings import Settings
+from normwise.study.settings import Measure, Settings
 from normwise.study.variants import Variant
+from normwise.trace import undisturbed
 
 THREADS = 1  # of a process: several processes use the cores better than several threads do
 
@@ -101,6 +102,7 @@ class Training:
         doing = _doing(job.runs)
         snapshots: list[dict[int, list[Distribution]]] = [{} for _ in job.runs]
         moments = _moments(budget)
+        measured: list[dict[int, dict[str, float]]] = [{} for _ in job.runs]
         last = [0] * len(runs)
 
         def observe(step: int, run: int, network: Callable[[], nn.Module]) -> None:
@@ -108,11 +110,14 @@ class Training:
             last[run] = step
             if step in moments and job.runs[run][1] == self.looked_into:
                 snapshots[run][step] = distributions(network(), data.val.x[:_PROBE])
+            if self.settings.measure is not None:
+                measured[run][step] = _measured(self.settings.measure, network())
 
         outcomes = train(stack, [run.seed for run in runs], data, budget, observe)
-        for name, outcome, seen, steps in zip(job.runs, outcomes, snapshots, last, strict=True):
+        told = zip(job.runs, outcomes, snapshots, measured, last, strict=True)
+        for name, outcome, seen, numbers, steps in told:
             send(Advance(doing, budget.steps - steps))  # a diverged run leaves some out
-            send(Record(*name, outcome, seen))
+            send(Record(*name, outcome, seen, numbers))
 
     def _planner(self) -> Planner:
         workshop = self.workshop
@@ -145,6 +150,13 @@ def _explained(doing: str) -> Iterator[None]:
         raise UsageError(
             f"{doing} failed in training: {explain(error)}. Finished runs are kept"
         ) from error
+
+
+def _measured(measure: Measure, network: nn.Module) -> dict[str, float]:
+    """Measure a network, which may be the one that goes on training."""
+    with undisturbed(network):
+        found = measure(network.eval())
+    return {str(name): torch.as_tensor(value).item() for name, value in found.items()}
 
 
 def _moments(budget: Budget) -> set[int]:
