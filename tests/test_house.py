@@ -52,6 +52,7 @@ PUBLIC = [
     "grow",
     "insert_dropout",
     "insert_norm",
+    "lab",
     "layers",
     "mc_predict",
     "prune",

@@ -1,6 +1,6 @@
 """normwise: which normalization and regularization train your PyTorch network best."""
 
-from normwise import data, edit, layers, stats
+from normwise import data, edit, lab, layers, stats
 from normwise.edit import (
     edits,
     fold,
@@ -33,6 +33,7 @@ __all__ = [
     "grow",
     "insert_dropout",
     "insert_norm",
+    "lab",
     "layers",
     "mc_predict",
     "prune",

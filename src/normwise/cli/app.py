@@ -11,6 +11,7 @@ from normwise.cli.check import check
 from normwise.cli.compare import compare
 from normwise.cli.explain import explain
 from normwise.cli.fold import fold
+from normwise.cli.lab import lab
 from normwise.cli.rules import rules
 from normwise.cli.watch import watch
 from normwise.errors import UsageError
@@ -28,6 +29,7 @@ app.command(context_settings={"allow_interspersed_args": False})(watch)
 app.command()(fold)
 app.command()(rules)
 app.command()(explain)
+app.add_typer(lab, name="lab")
 
 
 def _tell_version(wanted: bool) -> None:

@@ -1,5 +1,6 @@
 """Figures and HTML pages from plain tables; knows neither studies nor networks."""
 
+from normwise.report.charts import Chart, Dots, Hills, Lines, chart_plans, hill_rows
 from normwise.report.figures import save_figures, study_figures
 from normwise.report.findings import FindingsTables, TrainingTables
 from normwise.report.findings_page import findings_page
@@ -7,10 +8,16 @@ from normwise.report.page import study_page
 from normwise.report.tables import StudyTables
 
 __all__ = [
+    "Chart",
+    "Dots",
     "FindingsTables",
+    "Hills",
+    "Lines",
     "StudyTables",
     "TrainingTables",
+    "chart_plans",
     "findings_page",
+    "hill_rows",
     "save_figures",
     "study_figures",
     "study_page",

@@ -1,0 +1,49 @@
+"""From a measured quantity to a verdict."""
+
+import math
+from typing import Literal
+
+Verdict = Literal["holds", "fails", "inconclusive"]
+
+
+def above(low: float, high: float, bound: float) -> Verdict:
+    """Judge the claim that a quantity exceeds a bound, by the quantity's interval.
+
+    Example:
+        >>> above(0.1, 0.3, bound=0), above(-0.2, -0.1, bound=0), above(-0.1, 0.1, bound=0)
+        ('holds', 'fails', 'inconclusive')
+    """
+    if math.isnan(low) or math.isnan(high):
+        return "inconclusive"
+    return "holds" if low > bound else "fails" if high < bound else "inconclusive"
+
+
+def below(low: float, high: float, bound: float) -> Verdict:
+    """Judge the claim that a quantity stays below a bound, by the quantity's interval.
+
+    Example:
+        >>> below(0.1, 0.3, bound=1)
+        'holds'
+    """
+    return above(-high, -low, -bound)
+
+
+def within(error: float, tolerance: float) -> Verdict:
+    """Judge the claim that two things are equal, by the largest difference; NaN is no equality.
+
+    Example:
+        >>> within(1e-12, tolerance=1e-10), within(float("nan"), tolerance=1.0)
+        ('holds', 'fails')
+    """
+    return "holds" if error <= tolerance else "fails"
+
+
+def both(*verdicts: Verdict) -> Verdict:
+    """Judge a claim of several parts: it holds where all do, and fails where one fails.
+
+    Example:
+        >>> both("holds", "inconclusive"), both("holds", "inconclusive", "fails")
+        ('inconclusive', 'fails')
+    """
+    order: tuple[Verdict, ...] = ("fails", "inconclusive", "holds")
+    return min(verdicts, key=order.index)
