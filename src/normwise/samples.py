@@ -5,14 +5,16 @@ its named ones. Targets of several heads are a dict.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 Samples = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
+Targets = Tensor | dict[str, Tensor]
+Form = TypeVar("Form", bound=Samples)
 
 
-def each(samples: Samples, function: Callable[[Tensor], Tensor]) -> Samples:
+def each(samples: Form, function: Callable[[Tensor], Tensor]) -> Form:
     """Return the samples with every tensor replaced by what a function makes of it.
 
     Example:
@@ -21,10 +23,10 @@ def each(samples: Samples, function: Callable[[Tensor], Tensor]) -> Samples:
         {'a': tensor([1.]), 'b': tensor([0.])}
     """
     if isinstance(samples, Tensor):
-        return function(samples)
+        return function(samples)  # type: ignore[return-value]
     if isinstance(samples, tuple):
-        return tuple(function(tensor) for tensor in samples)
-    return {name: function(tensor) for name, tensor in samples.items()}
+        return tuple(function(tensor) for tensor in samples)  # type: ignore[return-value]
+    return {name: function(tensor) for name, tensor in samples.items()}  # type: ignore
 
 
 def tensors(samples: Samples) -> list[Tensor]:
@@ -40,7 +42,7 @@ def tensors(samples: Samples) -> list[Tensor]:
     return list(samples if isinstance(samples, tuple) else samples.values())
 
 
-def like(samples: Samples, replacements: list[Tensor]) -> Samples:
+def like(samples: Form, replacements: list[Tensor]) -> Form:
     """Return samples of the same form, made of other tensors.
 
     Args:

@@ -55,7 +55,7 @@ def problem_of(x: Any = FLOATS, y: Any = LABELS, test: Any = None) -> str:
     ],
 )
 def test_types_of_samples(x, dtype):
-    out = table(x).x
+    [out] = table(x).samples
     assert out.dtype == dtype
     assert out.dtype.isnative
     plain = x.detach().double().numpy() if isinstance(x, torch.Tensor) else x
@@ -82,7 +82,7 @@ def test_types_of_samples(x, dtype):
     ],
 )
 def test_labels_become_numbers_in_sorted_order(y, labels, expected):
-    out = table(y=y)
+    [out] = table(y=y).targets
     assert out.labels == labels
     assert out.y.dtype == np.int64
     assert out.y.tolist() == expected
@@ -99,27 +99,25 @@ def test_labels_become_numbers_in_sorted_order(y, labels, expected):
     ],
 )
 def test_float_targets_keep_their_shape_and_follow_the_samples_type(x, y, dtype):
-    out = table(x, y)
+    [out] = table(x, y).targets
     assert out.labels == ()
     assert out.y.dtype == dtype
     assert np.array_equal(out.y, np.asarray(y))
 
 
 def test_an_own_test_split_is_mapped_by_the_training_labels():
-    out = table(y=["c", "a", "b", "a"], test=(FLOATS[:2], ["c", "b"]))
+    [out] = table(y=["c", "a", "b", "a"], test=(FLOATS[:2], ["c", "b"])).targets
     assert out.test is not None
-    assert out.test[1].tolist() == [2, 1]
+    assert out.test.tolist() == [2, 1]
 
 
 def test_an_own_test_split_gets_the_training_type():
     out = table(FLOATS.astype(np.float32), test=(FLOATS, LABELS))
-    assert out.test is not None
-    assert out.test[0].dtype == np.float32
+    assert out.test_samples[0].dtype == np.float32
     images = np.full((4, 2, 2), 200, np.uint8)
     out = table(images, test=(images.astype(np.int64) * 2, LABELS))
-    assert out.test is not None
-    assert out.x.dtype == out.test[0].dtype == np.int64
-    assert out.test[0].max() == 400
+    assert out.samples[0].dtype == out.test_samples[0].dtype == np.int64
+    assert out.test_samples[0].max() == 400
 
 
 def test_missing_values_are_counted_and_placed():
@@ -229,3 +227,49 @@ def test_an_array_that_raises_is_reported():
 
     with pytest.raises(UsageError, match=r"x \(Broken\) cannot be read.*the disk is gone"):
         as_array(Broken(), "x")
+
+
+IMAGES = np.ones((4, 1, 3, 3), np.float32)
+
+
+def test_several_inputs_and_heads_keep_their_names_and_types():
+    out = table({"image": IMAGES, "codes": FLOATS.astype(int)}, {"kind": LABELS, "size": [0.5] * 4})
+    assert [array.dtype for array in out.samples] == [np.float32, np.int64]
+    assert out.inputs.join(["a", "b"]) == {"image": "a", "codes": "b"}
+    kind, size = out.targets
+    assert (kind.labels, size.labels) == ((0, 1), ())
+    assert size.y.dtype == np.float32
+    assert out.kinds[0].tolist() == LABELS
+
+
+def test_a_tuple_of_arrays_is_several_inputs_and_a_list_is_one():
+    assert len(table((FLOATS, IMAGES)).samples) == 2
+    assert len(table(list(FLOATS)).samples) == 1
+    assert len(table(tuple(FLOATS.tolist())).samples) == 1
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "test", "message"),
+    [
+        ((FLOATS, IMAGES[:3]), LABELS, None, "x[0] has 4 samples but x[1] has 3"),
+        ({"a": FLOATS, "b": [["u"]] * 4}, LABELS, None, "x['b'] holds strings"),
+        (FLOATS, {"k": LABELS, "v": [1.0]}, None, "x has 4 samples but y['v'] has 1"),
+        (FLOATS, {"k": [1, 1, 1, 1]}, None, "y['k'] holds one class only"),
+        (FLOATS, (np.ones(4), np.ones(4)), None, "y is a tuple of 2 arrays: name the heads"),
+        ({}, LABELS, None, "x is empty: it names no part"),
+        (
+            {"a": FLOATS},
+            LABELS,
+            ({"b": FLOATS}, LABELS),
+            "x_train consists of x_train['a'] but x_test of x_test['b']",
+        ),
+        (
+            FLOATS,
+            {"k": LABELS},
+            (FLOATS, {"k": [0, 1, 5, 1]}),
+            "y_test['k'] holds 1 labels that y_train['k'] does not (5)",
+        ),
+    ],
+)
+def test_parts_that_do_not_fit(x, y, test, message):
+    assert message in problem_of(x, y, test)

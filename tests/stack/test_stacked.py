@@ -604,7 +604,7 @@ def test_evaluation_is_that_of_each_network(task: str, tools: Any, monkeypatch: 
     stack = Stacked(networks, [MOMENTUM] * 3, Objective(task), range(3), example)
     for _ in range(3):
         stack.step(example.x.expand(3, 16, 6), example.y.expand(3, 16))
-    for run, (loss, metric) in enumerate(stack.evaluate(data.val)):
+    for run, (loss, metric, _) in enumerate(stack.evaluate(data.val)):
         network = stack.network(run).eval()
         with torch.no_grad():
             output, y = network(data.val.x), data.val.y

@@ -15,6 +15,8 @@ from normwise.errors import Problems, UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from normwise.samples import Samples
+
 _SAMPLES = 8
 
 
@@ -85,10 +87,10 @@ def fold(
         print(f"written and proved: {out}")
 
 
-def _samples(data: str | None) -> "Tensor":
+def _samples(data: str | None) -> "Samples":
     from normwise.data import load
 
-    return load(data).train.x[:_SAMPLES]
+    return load(data).train[:_SAMPLES].x
 
 
 def _random(shape: str) -> "Tensor":

@@ -8,10 +8,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from normwise.data.parts import Parts
 from normwise.data.raw import Raw
 from normwise.errors import Problems, UsageError
 
 KINDS = {"b": "booleans", "i": "integers", "u": "integers", "U": "strings", "f": "floats"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """The targets of one head.
+
+    Attributes:
+        y: labels 0..C-1 (N,) int64, or values (N, ...) of the floating type of the samples.
+        test: the same for the test split, where the source brings its own.
+        labels: the names of the classes; empty for a regression.
+    """
+
+    y: np.ndarray
+    test: np.ndarray | None
+    labels: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -20,17 +36,30 @@ class Table:
 
     Attributes:
         name: what the data is called.
-        x: the samples, (N, ...).
-        y: labels 0..C-1 (N,) int64, or values (N, ...) of the floating type of `x`.
-        test: the same for the test split, where the source brings its own.
-        labels: the names of the classes; empty for a regression.
+        inputs: what the samples consist of.
+        heads: what the targets consist of.
+        samples: the parts of the samples, each (N, ...).
+        test_samples: the same for the test split, or empty where the source brings none.
+        targets: the parts of the targets.
     """
 
     name: str
-    x: np.ndarray
-    y: np.ndarray
-    test: tuple[np.ndarray, np.ndarray] | None
-    labels: tuple[Any, ...]
+    inputs: Parts
+    heads: Parts
+    samples: list[np.ndarray]
+    test_samples: list[np.ndarray]
+    targets: list[Target]
+
+    @property
+    def kinds(self) -> tuple[np.ndarray, tuple[Any, ...]]:
+        """The class of every sample, by which splits are stratified, and what they are called.
+
+        Of several heads the first with classes decides; without any all samples are of one kind.
+        """
+        for target in self.targets:
+            if target.labels:
+                return target.y, target.labels
+        return np.zeros(len(self.samples[0]), dtype=np.int64), ("",)
 
 
 def tabulate(raw: Raw, problems: Problems) -> Table | None:
@@ -40,41 +69,65 @@ def tabulate(raw: Raw, problems: Problems) -> Table | None:
         The arrays, or None where they are so wrong that nothing further can be said about them.
     """
     faults = Problems()
-    names = ("x", "y") if raw.test is None else ("x_train", "y_train", "x_test", "y_test")
+    roles = ("x", "y") if raw.test is None else ("x_train", "y_train", "x_test", "y_test")
+    wholes = [
+        Parts.of(value, role)
+        for role, value in zip(roles, (*raw.train, *(raw.test or ())), strict=True)
+    ]
     arrays: dict[str, np.ndarray] = {}
-    for name, value in zip(names, (*raw.train, *(raw.test or ())), strict=True):
-        with faults.collect():
-            arrays[name] = (_samples if name[0] == "x" else _targets)(value, name)
+    for parts, values in wholes:
+        for name, value in zip(parts.names, values, strict=True):
+            with faults.collect():
+                arrays[name] = (_samples if name[0] == "x" else _targets)(value, name)
     for name, array in arrays.items():
         with faults.collect():
             _check_finite(array, name)
     unlike = Problems()
-    _check_lengths(arrays, names, unlike)
-    _check_alike(arrays, "x", unlike)
-    _check_alike(arrays, "y", unlike)
-    usable = len(arrays) == len(names) and not unlike.found
-    table = _finish(raw.name, arrays, names, faults) if usable else None
+    forms = [parts for parts, _ in wholes]
+    _check_forms(forms, unlike)
+    if not unlike.found:
+        _check_lengths(arrays, forms, unlike)
+        for train, test in zip(forms[:2], forms[2:], strict=False):
+            _check_alike(arrays, train, test, unlike)
+    usable = len(arrays) == sum(len(parts.names) for parts in forms) and not unlike.found
+    table = _finish(raw.name, arrays, forms, faults) if usable else None
     where = "" if raw.name == "arrays" else f"{raw.name}: "
     problems.add(*(where + problem for problem in faults.found + unlike.found))
     return table
 
 
 def _finish(
-    name: str, arrays: dict[str, np.ndarray], names: tuple[str, ...], faults: Problems
+    name: str, arrays: dict[str, np.ndarray], forms: list[Parts], faults: Problems
 ) -> Table:
-    x, y = (arrays[name] for name in names[:2])
-    test_x, test_y = arrays.get("x_test"), arrays.get("y_test")
+    x, y, *test = ([arrays[name] for name in parts.names] for parts in forms)
+    test_x, test_y = test or ([], [None] * len(y))
+    if test_x:
+        pairs = list(zip(x, test_x, strict=True))
+        x = [_as_wide(part, other) for part, other in pairs]
+        test_x = [
+            other.astype(part.dtype, copy=False) for part, (_, other) in zip(x, pairs, strict=True)
+        ]
+    # A loss wants the targets in the type in which the network computes.
+    floating = np.float64 if any(part.dtype == np.float64 for part in x) else np.float32
+    targets = [
+        _target(*each, floating, faults) for each in zip(y, test_y, forms[1].names, strict=True)
+    ]
+    return Table(name, forms[0], forms[1], x, test_x, targets)
+
+
+def _as_wide(x: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Integers of the training split may become floats beside those of the test split."""
+    return x if x.dtype.kind == "f" else x.astype(np.result_type(x, test), copy=False)
+
+
+def _target(
+    y: np.ndarray, test: np.ndarray | None, name: str, floating: type, faults: Problems
+) -> Target:
     labels: tuple[Any, ...] = ()
     if y.dtype.kind != "f":
-        labels, y, test_y = _name_classes(y, test_y, names[1], faults)
-    if test_x is not None and x.dtype.kind != "f":
-        x = x.astype(np.result_type(x, test_x), copy=False)
-    # A loss wants the targets in the type in which the network computes.
-    kind = np.int64 if labels else np.float64 if x.dtype == np.float64 else np.float32
-    test = None
-    if test_x is not None and test_y is not None:
-        test = (test_x.astype(x.dtype, copy=False), test_y.astype(kind))
-    return Table(name, x, y.astype(kind), test, labels)
+        labels, y, test = _name_classes(y, test, name, faults)
+    kind = np.int64 if labels else floating
+    return Target(y.astype(kind), None if test is None else test.astype(kind), labels)
 
 
 def as_array(value: Any, name: str) -> np.ndarray:
@@ -187,32 +240,54 @@ def _check_finite(array: np.ndarray, name: str) -> None:
         )
 
 
-def _check_lengths(
-    arrays: dict[str, np.ndarray], names: tuple[str, ...], problems: Problems
-) -> None:
-    for x, y in zip(names[::2], names[1::2], strict=True):
-        if x in arrays and y in arrays and len(arrays[x]) != len(arrays[y]):
+def _check_forms(forms: list[Parts], problems: Problems) -> None:
+    """Targets are an array or a dict of heads; what tests has the form of what trains."""
+    for parts in forms:
+        if parts.keys == ():
+            problems.add(f"{parts.whole} is empty: it names no part")
+        if parts.whole[0] == "y" and parts.keys and isinstance(parts.keys[0], int):
             problems.add(
-                f"{x} has {len(arrays[x])} samples but {y} has {len(arrays[y])}: "
-                "there must be one target per sample"
+                f"{parts.whole} is a tuple of {len(parts.keys)} arrays: name the heads, as in "
+                f"{{'first': ..., 'second': ...}}, or stack the values of one regression"
+            )
+    for train, test in zip(forms[:2], forms[2:], strict=False):
+        if train.keys != test.keys:
+            problems.add(
+                f"{train.whole} consists of {', '.join(train.names)} but {test.whole} of "
+                f"{', '.join(test.names)}: they must have the same parts"
             )
 
 
-def _check_alike(arrays: dict[str, np.ndarray], letter: str, problems: Problems) -> None:
-    names = (f"{letter}_train", f"{letter}_test")
-    if not all(name in arrays for name in names):
-        return
-    train, test = (arrays[name] for name in names)
-    if train.shape[1:] != test.shape[1:]:
-        problems.add(
-            f"{names[0]} has samples of shape {train.shape[1:]} but {names[1]} of shape "
-            f"{test.shape[1:]}: they must be the same"
-        )
-    kinds = [KINDS[array.dtype.kind] for array in (train, test)]
-    if kinds[0] != kinds[1]:
-        problems.add(
-            f"{names[0]} holds {kinds[0]} but {names[1]} {kinds[1]}: they must be of one kind"
-        )
+def _check_lengths(arrays: dict[str, np.ndarray], forms: list[Parts], problems: Problems) -> None:
+    for x, y in zip(forms[::2], forms[1::2], strict=True):
+        found = [name for name in (*x.names, *y.names) if name in arrays]
+        for name in found[1:]:
+            first = found[0]
+            if len(arrays[name]) != len(arrays[first]):
+                rule = "one target per sample" if name[0] == "y" else "as many of each input"
+                problems.add(
+                    f"{first} has {len(arrays[first])} samples but {name} has "
+                    f"{len(arrays[name])}: there must be {rule}"
+                )
+
+
+def _check_alike(
+    arrays: dict[str, np.ndarray], of_train: Parts, of_test: Parts, problems: Problems
+) -> None:
+    for names in zip(of_train.names, of_test.names, strict=True):
+        if not all(name in arrays for name in names):
+            continue
+        train, test = (arrays[name] for name in names)
+        if train.shape[1:] != test.shape[1:]:
+            problems.add(
+                f"{names[0]} has samples of shape {train.shape[1:]} but {names[1]} of shape "
+                f"{test.shape[1:]}: they must be the same"
+            )
+        kinds = [KINDS[array.dtype.kind] for array in (train, test)]
+        if kinds[0] != kinds[1]:
+            problems.add(
+                f"{names[0]} holds {kinds[0]} but {names[1]} {kinds[1]}: they must be of one kind"
+            )
 
 
 def _name_classes(
@@ -225,12 +300,13 @@ def _name_classes(
             f"{name} holds one class only ({labels[0].item()!r}): there is nothing to tell apart"
         )
     if test_y is not None:
+        test_name = name.replace("train", "test")
         unknown = np.setdiff1d(test_y, labels)
         if len(unknown):
             shown = ", ".join(repr(label) for label in unknown[:5].tolist())
             more = ", ..." if len(unknown) > 5 else ""
             faults.add(
-                f"y_test holds {len(unknown)} labels that y_train does not ({shown}{more}): "
+                f"{test_name} holds {len(unknown)} labels that {name} does not ({shown}{more}): "
                 "a network cannot learn what it is never shown"
             )
         test_y = np.searchsorted(labels, test_y)

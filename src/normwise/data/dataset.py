@@ -1,16 +1,19 @@
 """What `load` returns: three splits of tensors, and how they came about."""
 
 import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from normwise.data.describe import describe, shape_text
+from normwise.data.describe import describe, samples_text
 from normwise.errors import UsageError
+from normwise.samples import Samples, Targets, each, tensors
 
 Device = str | torch.device
+Scaling = Tensor | tuple[Tensor | None, ...] | dict[str, Tensor | None] | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -18,27 +21,64 @@ class Split:
     """The samples of one split, and what is to be predicted from them.
 
     Attributes:
-        x: the samples, shape (N, ...).
-        y: the targets: labels 0..C-1 of shape (N,) and dtype int64, or floats of shape (N, ...).
+        x: the samples, shape (N, ...); a tuple or dict of such tensors for several inputs.
+        y: the targets: labels 0..C-1 of shape (N,) and dtype int64, or floats of shape (N, ...); a
+            dict of such tensors for several heads.
 
     Example:
         >>> Split(torch.zeros(5, 2), torch.zeros(5))
         Split(5 samples of 2 float32)
     """
 
-    x: Tensor
-    y: Tensor
+    x: Samples
+    y: Targets
 
     def __len__(self) -> int:
         """Return the number of samples."""
-        return len(self.x)
+        return len(tensors(self.x)[0])
 
     def __repr__(self) -> str:
-        return f"Split({len(self)} samples of {shape_text(self.x)})"
+        return f"Split({len(self)} samples of {samples_text(self.x)})"
+
+    def __getitem__(self, rows: slice | Tensor) -> "Split":
+        """Return some of the samples with their targets."""
+        return self.each(lambda tensor: tensor[rows])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return tensors(self.x)[0].device
+
+    def parts(self, rows: int) -> Iterator["Split"]:
+        """Yield all samples in order, `rows` at a time."""
+        return (self[start : start + rows] for start in range(0, len(self), rows))
+
+    def each(self, function: Callable[[Tensor], Tensor]) -> "Split":
+        """Return the split with every tensor replaced by what a function makes of it."""
+        return Split(each(self.x, function), each(self.y, function))
 
     def to(self, device: Device) -> "Split":
         """Return the split on a device."""
-        return Split(self.x.to(device), self.y.to(device))
+        return self.each(lambda tensor: tensor.to(device))
+
+
+@dataclass(frozen=True)
+class Head:
+    """What one of several heads is to predict.
+
+    Attributes:
+        task: ``"classes"`` or ``"regression"``.
+        classes: the number of classes C, or None for a regression.
+        labels: what the user called the classes 0..C-1; empty for a regression.
+
+    Example:
+        >>> Head("classes", 2, ("left", "right")).classes
+        2
+    """
+
+    task: Literal["classes", "regression"]
+    classes: int | None = None
+    labels: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +90,13 @@ class Data:
         train: the split to train on.
         val: the split to select by.
         test: the split to touch once, at the end.
-        task: ``"classes"`` or ``"regression"``.
-        classes: the number of classes C, or None for a regression.
+        task: ``"classes"``, ``"regression"`` or, for a dict of targets, ``"heads"``.
+        classes: the number of classes C, or None where there are none, or several heads.
         mean: what standardisation subtracted, float64, broadcastable to a sample; None where
-            nothing was standardised.
+            nothing was standardised. For several inputs a tuple or dict of such.
         std: what it divided by, of the shape of `mean`.
-        labels: what the user called the classes 0..C-1, in this order; empty for a regression.
+        labels: what the user called the classes 0..C-1, in this order; else empty.
+        heads: for several heads, the task of each by name.
 
     Example:
         >>> from normwise.data import load
@@ -68,11 +109,12 @@ class Data:
     train: Split
     val: Split
     test: Split
-    task: Literal["classes", "regression"]
+    task: Literal["classes", "regression", "heads"]
     classes: int | None = None
-    mean: Tensor | None = field(default=None, repr=False)
-    std: Tensor | None = field(default=None, repr=False)
+    mean: Scaling = field(default=None, repr=False)
+    std: Scaling = field(default=None, repr=False)
     labels: tuple[Any, ...] = field(default=(), repr=False)
+    heads: Mapping[str, Head] = field(default_factory=dict, repr=False)
 
     def describe(self) -> str:
         """Return the shapes, ranges, class balance and standardisation, as lines of text.
@@ -105,7 +147,7 @@ class Data:
         """
         digest = hashlib.blake2b(digest_size=8)
         for split in (self.train, self.val, self.test):
-            for tensor in (split.x, split.y):
+            for tensor in (*tensors(split.x), *tensors(split.y)):
                 digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
                 digest.update(tensor.cpu().contiguous().numpy().data)
         return digest.hexdigest()
@@ -143,7 +185,17 @@ def check_device(device: Device) -> None:
         ) from error
 
 
-def _moved(tensor: Tensor | None, device: Device) -> Tensor | None:
+def _moved(scaling: Scaling, device: Device) -> Scaling:
+    if scaling is None:
+        return None
+    if isinstance(scaling, tuple):
+        return tuple(_moved_tensor(tensor, device) for tensor in scaling)
+    if isinstance(scaling, dict):
+        return {name: _moved_tensor(tensor, device) for name, tensor in scaling.items()}
+    return _moved_tensor(scaling, device)
+
+
+def _moved_tensor(tensor: Tensor | None, device: Device) -> Tensor | None:
     if tensor is None:
         return None
     knows_float64 = torch.device(device).type != "mps"

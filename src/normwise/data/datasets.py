@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from normwise.data.parts import Parts
 from normwise.data.raw import Raw
 from normwise.errors import Problems, UsageError
 from normwise.references import explain
@@ -44,7 +45,7 @@ def _stack(dataset: Dataset[Any], name: str) -> tuple[Any, Any]:
     if count == 0:
         raise UsageError(f"{name} is empty")
     xs, ys = zip(*(_sample(dataset, i, name) for i in range(count)), strict=True)
-    return _join(xs, f"x of {name}"), _join(ys, f"y of {name}")
+    return _join_parts(xs, f"x of {name}"), _join_parts(ys, f"y of {name}")
 
 
 def _sample(dataset: Dataset[Any], index: int, name: str) -> tuple[Any, Any]:
@@ -56,6 +57,24 @@ def _sample(dataset: Dataset[Any], index: int, name: str) -> tuple[Any, Any]:
         what = f"{len(sample)} values" if isinstance(sample, tuple | list) else f"a {_kind(sample)}"
         raise UsageError(f"{name} gives {what} at sample {index}: it must give pairs (x, y)")
     return sample[0], sample[1]
+
+
+def _join_parts(values: tuple[Any, ...], name: str) -> Any:
+    """Join samples of one part, or each part of samples that are dicts, or tuples of arrays."""
+    first, _ = Parts.of(values[0], name)
+    if first.keys is None:
+        return _join(values, name)
+    columns: list[list[Any]] = [[] for _ in first.keys]
+    for index, value in enumerate(values):
+        parts, found = Parts.of(value, name)
+        if parts.keys != first.keys:
+            raise UsageError(
+                f"{name}: sample {index} consists of {', '.join(parts.names)} but sample 0 of "
+                f"{', '.join(first.names)}: they must have the same parts"
+            )
+        for column, part in zip(columns, found, strict=True):
+            column.append(part)
+    return first.join([_join(tuple(c), part) for c, part in zip(columns, first.names, strict=True)])
 
 
 def _join(values: tuple[Any, ...], name: str) -> Any:

@@ -1,11 +1,14 @@
 """A dataset in words and numbers."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from normwise.samples import Samples, tensors
+
 if TYPE_CHECKING:
-    from normwise.data.dataset import Data
+    from normwise.data.dataset import Data, Head, Split
 
 MOST_CLASSES_LISTED = 20
 FEW_VALUES = 20
@@ -13,15 +16,29 @@ FEW_VALUES = 20
 
 def describe(data: "Data") -> str:
     """Return the lines behind `Data.describe`."""
-    lines = [_headline(data), _standardisation(data), *_table(_ranges(data))]
-    if data.task == "classes":
-        lines += _table(_balance(data))
-    elif _looks_like_labels(data.train.y):
-        lines.append(
-            f"y holds floats, so this is a regression; but there are only "
-            f"{len(data.train.y.unique())} values, all whole: if they are labels, pass integers"
-        )
+    lines = [_headline(data), *_standardisation(data), *_table(_ranges(data))]
+    for name, head in _heads(data).items():
+        if head.task == "classes":
+            lines += _table(_balance(data, name, head))
+        elif _looks_like_labels(y := _targets(data.train, name)):
+            lines.append(
+                f"{_named('y', name)} holds floats, so this is a regression; but there are only "
+                f"{len(y.unique())} values, all whole: if they are labels, pass integers"
+            )
     return "\n".join(lines)
+
+
+def samples_text(samples: Samples) -> str:
+    """Return the shape and type of one sample, input by input.
+
+    Example:
+        >>> import torch
+        >>> samples_text({"image": torch.zeros(5, 1, 8, 8), "age": torch.zeros(5, 1)})
+        'image 1×8×8 float32, age 1 float32'
+    """
+    if isinstance(samples, dict):
+        return ", ".join(f"{name} {shape_text(tensor)}" for name, tensor in samples.items())
+    return ", ".join(map(shape_text, tensors(samples)))
 
 
 def shape_text(x: Tensor) -> str:
@@ -37,18 +54,54 @@ def shape_text(x: Tensor) -> str:
 
 
 def _headline(data: "Data") -> str:
-    samples = f"samples of {shape_text(data.train.x)}"
-    if data.task == "classes":
-        return f"{data.name}: {data.classes} classes, {samples}"
-    return f"{data.name}: regression, {samples}, targets of {shape_text(data.train.y)}"
+    told = [_task(data, name, head) for name, head in _heads(data).items()]
+    samples = f"samples of {samples_text(data.train.x)}"
+    if data.task == "regression":
+        return f"{data.name}: regression, {samples}, targets of {samples_text(data.train.y)}"
+    return f"{data.name}: {', '.join(told)}, {samples}"
 
 
-def _standardisation(data: "Data") -> str:
-    if data.mean is None or data.std is None:
-        return "not standardised"
-    per = "per feature" if data.mean.ndim == 1 else "per channel"
-    mean, std = _span(data.mean), _span(data.std)
-    return f"standardised by the training split, {per}: mean {mean}, std {std}"
+def _task(data: "Data", name: str | None, head: "Head") -> str:
+    named = f"{name}: " if name else ""
+    if head.task == "classes":
+        return f"{named}{head.classes} classes"
+    return f"{named}regression of {shape_text(_targets(data.train, name))}"
+
+
+def _heads(data: "Data") -> "Mapping[str | None, Head]":
+    """The heads by name; a single one has none."""
+    return data.heads or {None: data}  # type: ignore[return-value]
+
+
+def _targets(split: "Split", head: str | None) -> Tensor:
+    return split.y if head is None else split.y[head]  # type: ignore[return-value, index]
+
+
+def _named(letter: str, key: int | str | None) -> str:
+    return letter if key is None else f"{letter}[{key!r}]"
+
+
+def _inputs(samples: Any) -> dict[int | str | None, Any]:
+    """The inputs, or what belongs to each, by position or name; a single one has none."""
+    if isinstance(samples, tuple):
+        return dict(enumerate(samples))
+    return samples if isinstance(samples, dict) else {None: samples}
+
+
+def _standardisation(data: "Data") -> list[str]:
+    if data.mean is None:
+        return ["not standardised"]
+    means, stds = _inputs(data.mean), _inputs(data.std)
+    lines = []
+    for key, mean in means.items():
+        which = "" if key is None else f"{_named('x', key)} "
+        if mean is None:
+            lines.append(f"{which}not standardised")
+            continue
+        per = "per feature" if mean.ndim == 1 else "per channel"
+        spans = f"mean {_span(mean)}, std {_span(stds[key])}"
+        lines.append(f"{which}standardised by the training split, {per}: {spans}")
+    return lines
 
 
 def _span(values: Tensor) -> str:
@@ -57,31 +110,40 @@ def _span(values: Tensor) -> str:
 
 
 def _ranges(data: "Data") -> list[list[str]]:
-    regression = data.task == "regression"
-    rows = [["split", "samples", "x min", "x max"]]
-    if regression:
-        rows[0] += ["y min", "y max", "y mean"]
+    values = [name for name, head in _heads(data).items() if head.task == "regression"]
+    rows = [["split", "samples"]]
+    for key in _inputs(data.train.x):
+        rows[0] += [f"{_named('x', key)} min", f"{_named('x', key)} max"]
+    for name in values:
+        rows[0] += [f"{_named('y', name)} {what}" for what in ("min", "max", "mean")]
     for name, split in _splits(data):
-        row = [name, str(len(split)), _number(split.x.min()), _number(split.x.max())]
-        if regression:
-            row += [_number(value) for value in (split.y.min(), split.y.max(), split.y.mean())]
+        row = [name, str(len(split))]
+        for x in _inputs(split.x).values():
+            row += [_number(x.min()), _number(x.max())]
+        for head in values:
+            y = _targets(split, head)
+            row += [_number(value) for value in (y.min(), y.max(), y.mean())]
         rows.append(row)
     return rows
 
 
-def _balance(data: "Data") -> list[list[str]]:
-    assert data.classes is not None
-    counts = {name: split.y.bincount(minlength=data.classes) for name, split in _splits(data)}
-    rows = [["class", *(cell for name in counts for cell in (name, "share"))]]
+def _balance(data: "Data", name: str | None, head: "Head") -> list[list[str]]:
+    assert head.classes is not None
+    counts = {
+        split_name: _targets(split, name).bincount(minlength=head.classes)
+        for split_name, split in _splits(data)
+    }
+    title = "class" if name is None else f"class of {name}"
+    rows = [[title, *(cell for split_name in counts for cell in (split_name, "share"))]]
     listed = _listed(counts["train"])
     for index in listed:
-        row = [str(data.labels[index])]
+        row = [str(head.labels[index])]
         for count in counts.values():
             share = 100 * count[index] / count.sum()
             row += [str(count[index].item()), f"{share:.1f} %"]
         rows.append(row)
-    if len(listed) < data.classes:
-        between = f"({data.classes - len(listed)} classes of sizes between)"
+    if len(listed) < head.classes:
+        between = f"({head.classes - len(listed)} classes of sizes between)"
         rows.insert(1 + len(listed) // 2, [between])
     return rows
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from normwise.data.arrays import Table, tabulate
-from normwise.data.dataset import Data, Device, Split, check_device
+from normwise.data.arrays import Table, Target, tabulate
+from normwise.data.dataset import Data, Device, Head, Split, check_device
 from normwise.data.sources import find
 from normwise.data.splits import VAL_SHARE, Rows, Size, check_seed, check_size, divide
 from normwise.data.standardize import Scale
@@ -40,7 +40,10 @@ def load(
             of pairs ``(x, y)``, or two of them (train, test), each read once; the path of an
             ``.npz`` or ``.safetensors`` file with arrays so named; ``"file.py:function"``,
             ``"module:function"`` or a function, which is called without arguments and returns any
-            of these. A `Data` is returned as it is, whatever else is asked for.
+            of these. A `Data` is returned as it is, whatever else is asked for. For a network with
+            several inputs ``x`` is a tuple of arrays (its positional arguments) or a dict (its
+            named ones), for several heads ``y`` is a dict; the first head with classes decides how
+            the splits are stratified.
         val: the validation split, as a number of samples or as a fraction of what the test split
             leaves; by default 20 % of that, but at most 5000 samples.
         test: the test split, as a number of samples or as a fraction of all. A source that brings
@@ -84,10 +87,9 @@ def load(
 
     table, rows = tabulate(found, problems), None
     if table and settings_fit:
-        kinds = table.y if table.labels else np.zeros(len(table.x), dtype=np.int64)
+        kinds, labels = table.kinds
         with problems.collect():
-            own_test = table.test is not None
-            rows = divide(kinds, table.labels or ("",), val, None if own_test else test, seed)
+            rows = divide(kinds, labels, val, None if table.test_samples else test, seed)
     problems.raise_if_any()
     assert table is not None
     assert rows is not None
@@ -95,24 +97,56 @@ def load(
 
 
 def _assemble(table: Table, rows: Rows, standardize: bool) -> Data:
-    parts = [(table.x[index], table.y[index]) for index in (rows.train, rows.val)]
-    parts.append(table.test or (table.x[rows.test], table.y[rows.test]))
-
-    scale = None
-    if standardize and np.issubdtype(table.x.dtype, np.floating):
-        scale = Scale.of(parts[0][0])
-    train, val_split, test_split = (
-        Split(torch.from_numpy(scale.apply(x) if scale else np.array(x)), torch.tensor(y))
-        for x, y in parts
-    )
+    scales = [
+        Scale.of(x[rows.train]) if standardize and np.issubdtype(x.dtype, np.floating) else None
+        for x in table.samples
+    ]
+    scaled = any(scales)
+    heads = [
+        Head(
+            "classes" if target.labels else "regression", len(target.labels) or None, target.labels
+        )
+        for target in table.targets
+    ]
+    single = heads[0] if table.heads.keys is None else None
     return Data(
         name=table.name,
-        train=train,
-        val=val_split,
-        test=test_split,
-        task="classes" if table.labels else "regression",
-        classes=len(table.labels) or None,
-        mean=torch.from_numpy(scale.mean) if scale else None,
-        std=torch.from_numpy(scale.std) if scale else None,
-        labels=table.labels,
+        train=_split(table, scales, rows.train),
+        val=_split(table, scales, rows.val),
+        test=_split(table, scales, None if table.test_samples else rows.test),
+        task=single.task if single else "heads",
+        classes=single.classes if single else None,
+        mean=table.inputs.join([_tensor(scale and scale.mean) for scale in scales])
+        if scaled
+        else None,
+        std=table.inputs.join([_tensor(scale and scale.std) for scale in scales])
+        if scaled
+        else None,
+        labels=single.labels if single else (),
+        heads={} if single else table.heads.join(heads),  # type: ignore[arg-type]
     )
+
+
+def _head(target: Target) -> Head:
+    task = "classes" if target.labels else "regression"
+    return Head(task, len(target.labels) or None, target.labels)
+
+
+def _split(table: Table, scales: list[Scale | None], rows: np.ndarray | None) -> Split:
+    """Return the split of these rows, or the source's own test split."""
+    if rows is None:
+        x, y = table.test_samples, [target.test for target in table.targets]
+    else:
+        x, y = [each[rows] for each in table.samples], [each.y[rows] for each in table.targets]
+    samples = [
+        torch.from_numpy(scale.apply(part) if scale else np.array(part))
+        for part, scale in zip(x, scales, strict=True)
+    ]
+    return Split(
+        table.inputs.join(samples),
+        table.heads.join([torch.tensor(part) for part in y]),  # type: ignore[arg-type]
+    )
+
+
+def _tensor(values: np.ndarray | None) -> torch.Tensor | None:
+    return None if values is None else torch.from_numpy(values)

@@ -9,6 +9,7 @@ from torch import Tensor
 from normwise.data.dataset import Data, Split
 from normwise.data.standardize import CHUNK
 from normwise.errors import Problems, UsageError, suggest
+from normwise.samples import each
 
 METHODS = ("zca", "pca")
 
@@ -110,9 +111,11 @@ def whiten(data: Data, method: str = "zca", eps: float = 1e-5) -> Data:
         >>> data.train.x.mean().abs().item() < 1e-5
         True
     """
+    if not isinstance(data.train.x, Tensor):
+        raise UsageError("this data has several inputs: whiten each by Whitening.of(x).apply(x)")
     whitening = Whitening.of(data.train.x, method, eps)
     splits = {
-        name: Split(whitening.apply(split.x), split.y)
+        name: Split(each(split.x, whitening.apply), split.y)
         for name, split in (("train", data.train), ("val", data.val), ("test", data.test))
     }
     return replace(data, name=f"{data.name}, whitened by {method}", **splits)

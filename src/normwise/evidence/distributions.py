@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
+from normwise.samples import Samples
 from normwise.trace import Activation, trace
 from normwise.trace.functions import BOUNDS, RECTIFIERS
 
@@ -56,7 +57,7 @@ class Distribution:
     density: tuple[float, ...]
 
 
-def distributions(network: nn.Module, probe: Tensor) -> list[Distribution]:
+def distributions(network: nn.Module, probe: Samples) -> list[Distribution]:
     """Measure what enters each hidden activation, as the layers see it in training.
 
     Norms use the statistics of the probe batch as they would in training, while dropout and all

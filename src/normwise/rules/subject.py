@@ -10,7 +10,8 @@ from torch.optim import Optimizer
 from normwise.data import load
 from normwise.errors import Problems, UsageError, suggest
 from normwise.references import call_reference, load_reference
-from normwise.stack import OPTIMIZERS, Objective, Recipe
+from normwise.samples import Samples, Targets
+from normwise.stack import OPTIMIZERS, Recipe, goal_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +30,7 @@ class Subject:
     """
 
     network: nn.Module
-    batches: list[tuple[Tensor, Tensor]]
+    batches: list[tuple[Samples, Targets]]
     loss: Callable[[Tensor, Tensor], Tensor]
     optimizer: Optimizer
 
@@ -80,12 +81,12 @@ def load_subject(
     assert network is not None
     assert loaded is not None
     order = torch.randperm(len(loaded.train), generator=torch.Generator().manual_seed(0))
-    chosen = order[: batch_size * steps].split(batch_size)
-    batches = [(loaded.train.x[rows], loaded.train.y[rows]) for rows in chosen]
+    chosen = (loaded.train[rows] for rows in order[: batch_size * steps].split(batch_size))
+    batches = [(batch.x, batch.y) for batch in chosen]
     return Subject(
         network,
         batches,
-        Objective(loaded.task).loss,
+        goal_of(loaded).loss,
         Recipe(optimizer, lr=lr).build(network.parameters()),
     )
 

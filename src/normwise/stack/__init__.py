@@ -2,8 +2,9 @@
 
 from normwise.stack.alone import Alone
 from normwise.stack.executor import Executor, InProcess, Processes
+from normwise.stack.heads import Heads, goal_of
 from normwise.stack.loop import Budget, Evaluation, Outcome, Stack, train
-from normwise.stack.objective import LOSSES, Objective
+from normwise.stack.objective import LOSSES, Goal, Objective, Scores
 from normwise.stack.order import Order
 from normwise.stack.penalties import Penalty
 from normwise.stack.planner import Planner, Run, Share
@@ -21,6 +22,8 @@ __all__ = [
     "Budget",
     "Evaluation",
     "Executor",
+    "Goal",
+    "Heads",
     "InProcess",
     "NotStackable",
     "Objective",
@@ -32,10 +35,12 @@ __all__ = [
     "Recipe",
     "Run",
     "Schedule",
+    "Scores",
     "Share",
     "Stack",
     "Stacked",
     "derive",
+    "goal_of",
     "seeded",
     "train",
 ]

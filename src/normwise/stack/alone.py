@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from normwise.data import Split
+from normwise.samples import Samples, Targets, each, forward
 from normwise.stack.evaluation import evaluate
-from normwise.stack.objective import Objective
+from normwise.stack.objective import Goal, Scores
 from normwise.stack.penalties import Shrinking
 from normwise.stack.recipes import Recipe
 
@@ -24,6 +25,7 @@ class Alone:
 
     Example:
         >>> import torch
+        >>> from normwise.stack import Objective
         >>> stack = Alone(nn.Linear(2, 1), Recipe(lr=0.1), Objective("regression"))
         >>> x, y = torch.rand(1, 8, 2), torch.rand(1, 8)
         >>> losses = [stack.step(x, y).item() for _ in range(20)]
@@ -31,7 +33,7 @@ class Alone:
         True
     """
 
-    def __init__(self, network: nn.Module, recipe: Recipe, objective: Objective) -> None:
+    def __init__(self, network: nn.Module, recipe: Recipe, objective: Goal) -> None:
         self._network = network.train()
         self._recipe, self._objective = recipe, objective
         self._optimizer = recipe.build(network.parameters())
@@ -50,10 +52,11 @@ class Alone:
         """As many as runs."""
         return self._size
 
-    def step(self, x: Tensor, y: Tensor) -> Tensor:
-        """Update the network on `x[0]` and `y[0]`; return its loss, shape (1,)."""
+    def step(self, x: Samples, y: Targets) -> Tensor:
+        """Update the network on the one batch in `x` and `y`; return its loss, shape (1,)."""
+        x, y = each(x, _only), each(y, _only)
         smoothing = self._recipe.label_smoothing
-        loss = self._objective.loss(self._network(x[0]), y[0], smoothing)
+        loss = self._objective.loss(forward(self._network, x), y, smoothing)
         self._optimizer.zero_grad()
         loss.backward()
         self._shrinking.add_gradients()
@@ -66,7 +69,7 @@ class Alone:
             self._set_dial()
         return loss.detach()[None]
 
-    def evaluate(self, split: Split) -> list[tuple[float, float]]:
+    def evaluate(self, split: Split) -> list[Scores]:
         """Return loss and metric on a split."""
         if not self._size:
             return []
@@ -92,3 +95,7 @@ class Alone:
     def keep(self, runs: Sequence[int]) -> None:
         """Go on, or stop."""
         self._size = len(runs)
+
+
+def _only(batches: Tensor) -> Tensor:
+    return batches[0]

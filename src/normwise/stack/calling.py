@@ -4,10 +4,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from normwise.samples import Samples, forward
+
 Tensors = dict[str, Tensor]
 
 
-def call(network: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
+def call(network: nn.Module, tensors: Tensors, x: Samples) -> Any:
     """Return what the network makes of `x` with these parameters and buffers.
 
     `torch.func.functional_call` does the same, but forgets what the forward assigns to a buffer,
@@ -37,7 +39,7 @@ def call(network: nn.Module, tensors: Tensors, x: Tensor) -> Tensor:
     try:
         for held, key, own in places:
             held[key] = tensors[names[own]]
-        output = network(x)
+        output = forward(network, x)
         for held, key, own in places:
             if held[key] is not tensors[names[own]]:
                 tensors[names[own]].copy_(held[key])

@@ -1,39 +1,37 @@
 """Loss and metric of networks in evaluation mode."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from normwise.data import Split
-from normwise.stack.objective import Objective
+from normwise.samples import forward
+from normwise.stack.objective import Goal, Scores
 
 _ROWS = 1024  # samples that a network takes at once
 
-Scores = tuple[float, float]
 
-
-def evaluate(
-    forwards: Sequence[Callable[[Tensor], Tensor]], objective: Objective, split: Split
-) -> list[Scores]:
+def evaluate(networks: Sequence[Callable[..., Any]], objective: Goal, split: Split) -> list[Scores]:
     """Return the mean loss and the metric of each network on a split.
 
     All of them see one part of the split before any sees the next: it stays in the cache.
 
     Args:
-        forwards: from samples to a network's output.
+        networks: called with samples as their arguments.
         objective: of all.
         split: to score on.
     """
-    losses: list[list[Tensor]] = [[] for _ in forwards]
-    tallies: list[list[Tensor]] = [[] for _ in forwards]
+    losses: list[list[Tensor]] = [[] for _ in networks]
+    tallies: list[list[Any]] = [[] for _ in networks]
     with torch.no_grad():
-        for x, y in zip(split.x.split(_ROWS), split.y.split(_ROWS), strict=True):
-            for run, forward in enumerate(forwards):
-                output = forward(x)
-                losses[run].append(objective.loss(output, y).double() * len(y))
-                tallies[run].append(objective.tally(output, y))
+        for part in split.parts(_ROWS):
+            for run, network in enumerate(networks):
+                output = forward(network, part.x)
+                losses[run].append(objective.loss(output, part.y).double() * len(part))
+                tallies[run].append(objective.tally(output, part.y))
     return [
-        (float(sum(loss) / len(split.y)), objective.score(torch.stack(tally).sum(0), split.y))
+        Scores(float(sum(loss) / len(split)), *objective.score(tally, split.y))
         for loss, tally in zip(losses, tallies, strict=True)
     ]

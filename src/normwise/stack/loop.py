@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from normwise.data import Data, Split
+from normwise.samples import Samples, Targets
+from normwise.stack.feeding import Resident
+from normwise.stack.objective import Scores
 from normwise.stack.order import Order
 from normwise.stack.seeding import derive, seeded
 
@@ -52,6 +55,7 @@ class Evaluation:
             step 0.
         val_loss: mean loss on the validation split, in evaluation mode.
         val_metric: accuracy or R² there.
+        heads: the metric of each, where there are several.
 
     Example:
         >>> Evaluation(step=100, train_loss=0.3, val_loss=0.4, val_metric=0.9).val_metric
@@ -62,6 +66,7 @@ class Evaluation:
     train_loss: float
     val_loss: float
     val_metric: float
+    heads: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -109,7 +114,7 @@ class Stack(Protocol):
         """How many batches a step takes: run r trains on number r modulo this."""
         ...
 
-    def step(self, x: Tensor, y: Tensor) -> Tensor:
+    def step(self, x: Samples, y: Targets) -> Tensor:
         """Update every run on its batch; return the losses, shape (size,).
 
         Nothing here waits for the device.
@@ -120,7 +125,7 @@ class Stack(Protocol):
         """
         ...
 
-    def evaluate(self, split: Split) -> list[tuple[float, float]]:
+    def evaluate(self, split: Split) -> list[Scores]:
         """Return each run's loss and metric on a split, in evaluation mode."""
         ...
 
@@ -193,38 +198,29 @@ class _Training:
         self.orders = [Order(len(data.train), budget.batch_size, seed) for seed in seeds]
         self.outcomes = [Outcome() for _ in seeds]
         self.active = list(range(len(seeds)))
-        self.losses = torch.zeros(len(seeds), device=data.train.x.device, dtype=torch.float64)
+        self.losses = torch.zeros(len(seeds), device=data.train.device, dtype=torch.float64)
         self.losses_from = 0
 
     def run(self) -> list[Outcome]:
         self.look(0)
-        for step, (x, y) in enumerate(self.batches(), 1):
-            self.losses += self.stack.step(x, y)
+        for step, batch in enumerate(Resident(self.data.train).batches(self.rows()), 1):
+            self.losses += self.stack.step(batch.x, batch.y)
             if self.budget.is_evaluation(step):
                 self.look(step)
                 if not self.active:
                     return self.outcomes
         for run, scores in zip(self.active, self.stack.evaluate(self.data.test), strict=True):
-            self.outcomes[run].test_loss, self.outcomes[run].test_metric = scores
+            self.outcomes[run].test_loss, self.outcomes[run].test_metric, _ = scores
         return self.outcomes
 
-    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of the active runs, `budget.steps` times."""
-        train, left = self.data.train, self.budget.steps
-        x, y = train.x[:0], train.y[:0]
+    def rows(self) -> Iterator[Tensor]:
+        """Yield the samples of every step, shape (batches, samples), `budget.steps` times."""
+        left = self.budget.steps
         while left:
             # Runs that have left go on drawing, so that nobody's order depends on them.
             epoch = torch.stack([order.next_epoch() for order in self.orders], 1)[:left]
-            for indices in epoch.to(train.x.device):
-                batches = self.stack.batches
-                batch = indices[self.active[:batches]].flatten()
-                if len(batch) != len(x):
-                    x, y = (t.new_empty((len(batch), *t.shape[1:])) for t in (train.x, train.y))
-                # Into the same memory every time: fresh pages cost more than the copy.
-                torch.index_select(train.x, 0, batch, out=x)
-                torch.index_select(train.y, 0, batch, out=y)
-                shape = (batches, -1)
-                yield x.unflatten(0, shape), y.unflatten(0, shape)
+            for indices in epoch.to(self.data.train.device):
+                yield indices[self.active[: self.stack.batches]]
             left -= len(epoch)
 
     def look(self, step: int) -> None:
@@ -241,7 +237,7 @@ class _Training:
                 elif self.observe is not None:
                     self.observe(step, run, partial(self.stack.network, place))
         if step:
-            self.stack.evaluated([loss for loss, _ in scores])
+            self.stack.evaluated([score.loss for score in scores])
         self._leave()
 
     def _train_losses(self, step: int) -> list[float]:

@@ -1,13 +1,16 @@
 """What a run minimises and how it is scored: a loss and a metric of output and target."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from normwise.errors import UsageError
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Metric = Callable[[Tensor, Tensor], Any]
 
 LOSSES: dict[str, Loss] = {
     "cross_entropy": F.cross_entropy,
@@ -18,6 +21,49 @@ LOSSES: dict[str, Loss] = {
     "smooth_l1_loss": F.smooth_l1_loss,
     "huber_loss": F.huber_loss,
 }
+
+
+class Scores(NamedTuple):
+    """How good a network is on a split.
+
+    Attributes:
+        loss: mean over the samples.
+        metric: higher is better.
+        heads: the metric of each, where there are several.
+
+    Example:
+        >>> Scores(loss=0.3, metric=0.9).metric
+        0.9
+    """
+
+    loss: float
+    metric: float
+    heads: Mapping[str, float] = {}
+
+
+class Goal(Protocol):
+    """What runs minimise and are scored by: an `Objective`, or one for each of several heads.
+
+    Example:
+        >>> goal: Goal = Objective("classes")
+        >>> goal.metric
+        'acc'
+    """
+
+    metric: str
+    """What the score is called in tables: `acc`, `r2`, `score`, or a metric's own name."""
+
+    def loss(self, output: Any, target: Any, label_smoothing: float = 0.0) -> Tensor:
+        """Return the mean loss of a batch, a scalar."""
+        ...
+
+    def tally(self, output: Any, target: Any) -> Any:
+        """Return what a part of a split contributes to the score."""
+        ...
+
+    def score(self, tallies: Sequence[Any], target: Any) -> tuple[float, Mapping[str, float]]:
+        """Return the score from the tallies of all parts, and the scores of the heads."""
+        ...
 
 
 class Objective:
@@ -32,6 +78,8 @@ class Objective:
         loss: a function of output and target that returns their mean loss, one of the names in
             `LOSSES`, or None: cross-entropy (binary, from logits, where the network has a single
             output), or the mean squared error.
+        metric: a function of the outputs and targets of a whole split that returns a number,
+            the higher the better, in place of the task's own.
 
     Example:
         >>> import torch
@@ -41,10 +89,15 @@ class Objective:
         (0.7201, 'acc')
     """
 
-    def __init__(self, task: str, loss: str | Loss | None = None) -> None:
+    def __init__(
+        self, task: str, loss: str | Loss | None = None, metric: Metric | None = None
+    ) -> None:
         self.task = task
         self.metric = "acc" if task == "classes" else "r2"
+        if metric is not None:
+            self.metric = getattr(metric, "__name__", type(metric).__name__)
         self._loss = LOSSES[loss] if isinstance(loss, str) else loss
+        self._metric = metric
 
     def loss(self, output: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
         """Return the mean loss of a batch, a scalar.
@@ -79,20 +132,28 @@ class Objective:
         return F.cross_entropy(output, target, label_smoothing=label_smoothing)
 
     def tally(self, output: Tensor, target: Tensor) -> Tensor:
-        """Return what adds up over batches to the metric: hits, or squared errors per output."""
+        """Return what adds up to the metric: hits, or squared errors per output.
+
+        For a metric of the user's own, that is the output itself.
+        """
+        if self._metric is not None:
+            return output
         output, target = self._aligned(output, target)
         if self.task == "regression":
             return (output.double() - target.double()).square().flatten(1).sum(0)
         guess = (output > 0).long() if output.ndim == target.ndim else output.argmax(1)
         return (guess == target).sum().double()
 
-    def score(self, tally: Tensor, target: Tensor) -> float:
-        """Return the metric from the tally over all of `target`."""
+    def score(self, tallies: Sequence[Tensor], target: Tensor) -> tuple[float, Mapping[str, float]]:
+        """Return the metric from the tallies over all of `target`; there are no heads."""
+        if self._metric is not None:
+            return _number(self._metric(torch.cat(list(tallies)), target), self.metric), {}
+        tally = torch.stack(list(tallies)).sum(0)
         if self.task == "classes":
-            return (tally / target.numel()).item()
+            return (tally / target.numel()).item(), {}
         target = target.double().flatten(1) if target.ndim > 1 else target.double()[:, None]
         spread = (target - target.mean(0)).square().sum(0)
-        return (1 - tally / spread).mean().item()
+        return (1 - tally / spread).mean().item(), {}
 
     def _aligned(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Bring output and target into the shapes that the losses expect.
@@ -107,3 +168,14 @@ class Objective:
         if self.task == "regression" and output.ndim == 1:
             return output[:, None], target[:, None]
         return output, target
+
+
+def _number(value: Any, name: str) -> float:
+    """What a metric of the user's returned, as a number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"metric {name} returned a {type(value).__name__}: it must return one number, the "
+            "higher the better"
+        ) from error

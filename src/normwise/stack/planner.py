@@ -13,11 +13,11 @@ import psutil
 import torch
 from torch import nn
 
-from normwise.data import Data, Split
+from normwise.data import Data
 from normwise.stack.alone import Alone
 from normwise.stack.executor import Processes
 from normwise.stack.loop import Budget, Stack
-from normwise.stack.objective import Objective
+from normwise.stack.objective import Goal
 from normwise.stack.recipes import Recipe
 from normwise.stack.recording import NotStackable
 from normwise.stack.stacked import Stacked, repeat
@@ -85,6 +85,7 @@ class Planner:
 
     Example:
         >>> from normwise.data import load
+        >>> from normwise.stack import Objective
         >>> planner = Planner(load("digits"), Objective("classes"), Budget(10, 32, 5), stack=2)
         >>> def build():
         ...     return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
@@ -97,14 +98,14 @@ class Planner:
     def __init__(
         self,
         data: Data,
-        objective: Objective,
+        objective: Goal,
         budget: Budget,
         workers: int | None = None,
         stack: int | None = None,
     ) -> None:
         self._data, self._objective, self._budget = data, objective, budget
         self._asked_workers, self._asked_stack = workers, stack
-        self._example = Split(data.train.x[: budget.batch_size], data.train.y[: budget.batch_size])
+        self._example = data.train[: budget.batch_size]
 
     def plan(self, runs: Sequence[Run]) -> tuple[int, list[Share]]:
         """Return the number of workers, and the shares: large ones first, then by run.
@@ -147,7 +148,7 @@ class Planner:
     def _workers(self, seconds: float, runs: int) -> int:
         if self._asked_workers is not None:
             return self._asked_workers
-        on_cpu = self._data.train.x.device.type == "cpu"
+        on_cpu = self._data.train.device.type == "cpu"
         if not on_cpu or seconds < _WORTH_A_WORKER or not Processes.available():
             return 1
         return min(joblib.cpu_count(), runs)
@@ -167,7 +168,7 @@ class Planner:
         if self._asked_stack is None and seconds < _WORTH_A_TRIAL:
             return _loops(group, f"the plain loop needs only {seconds:.1f} s for all runs")
         size = self._asked_stack or min(-(-len(group) // parts), _LARGEST)
-        memory = _free_memory(self._data.train.x.device) * _MEMORY_SHARE / workers
+        memory = _free_memory(self._data.train.device) * _MEMORY_SHARE / workers
         try:
             size, reason = self._try([runs[run] for run in group], size, loop_ms, memory)
         except NotStackable as error:

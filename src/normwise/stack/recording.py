@@ -7,19 +7,21 @@ forward, without vmap and without autograd: some dozens of tensor operations, on
 
 import copy
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from normwise.samples import Samples, Targets, each, forward, like
+from normwise.samples import tensors as tensors_of
 from normwise.stack.calling import Tensors, call
 from normwise.stack.forms import DropoutForms, Masks, Site, StackedForms
 from normwise.stack.lightening import lighten
-from normwise.stack.objective import Loss
 from normwise.stack.products import Product
 from normwise.stack.seeding import seeded
 from normwise.stack.sharing import repeated
@@ -74,10 +76,10 @@ class Program:
     sites: tuple[Site, ...]
     memory: int
 
-    def __call__(self, x: Tensor, y: Tensor, masks: Sequence[Tensor]) -> tuple[Tensor, Gradients]:
+    def __call__(self, x: Samples, y: Targets, masks: Sequence[Tensor]) -> tuple[Tensor, Gradients]:
         """Return losses (runs,) and gradients by name; a product is that of the transpose."""
         with torch.inference_mode():  # nothing here is for autograd, whose bookkeeping takes time
-            losses, *results = self.graph(x, y, *masks)
+            losses, *results = self.graph(*tensors_of(x), *tensors_of(y), *masks)
         gradients = (
             Product(*result) if is_product else result
             for result, is_product in zip(results, self.are_products, strict=True)
@@ -87,11 +89,11 @@ class Program:
 
 def record(
     network: nn.Module,
-    loss_of: Loss,
+    loss_of: Callable[[Any, Any], Tensor],
     parameters: Tensors,
     buffers: Tensors,
-    x: Tensor,
-    y: Tensor,
+    x: Samples,
+    y: Targets,
 ) -> Program:
     """Record a training step.
 
@@ -107,7 +109,7 @@ def record(
         NotStackable: the forward draws random numbers, decides by the data, keeps a state of its
             own, or uses what torch.vmap or torch.fx cannot follow.
     """
-    sites = _sites(network, x[0])
+    sites = _sites(network, each(x, lambda batches: batches[0]))
     names = list(parameters), list(buffers)
     trained: list[str] = []
     runs = len(next(iter(parameters.values())))
@@ -116,22 +118,26 @@ def record(
         values = iter(tensors)
         weights = {name: next(values).detach().requires_grad_() for name in names[0]}
         state = {name: next(values) for name in names[1]}
-        x, y = (repeated(next(values), runs) for _ in range(2))
+        inputs = like(x, [repeated(next(values), runs) for _ in tensors_of(x)])
+        targets = like(y, [repeated(next(values), runs) for _ in tensors_of(y)])
         masks = list(values)
 
-        def loss(weights: Tensors, state: Tensors, x: Tensor, y: Tensor, *masks: Tensor) -> Tensor:
+        def loss(
+            weights: Tensors, state: Tensors, x: Samples, y: Targets, *masks: Tensor
+        ) -> Tensor:
             with StackedForms(Masks(masks)):
                 return loss_of(call(network, weights | state, x), y)
 
-        losses = torch.vmap(loss, randomness="error")(weights, state, x, y, *masks)
+        losses = torch.vmap(loss, randomness="error")(weights, state, inputs, targets, *masks)
         gradients = torch.autograd.grad(losses.sum(), list(weights.values()), allow_unused=True)
         found = {n: g for n, g in zip(names[0], gradients, strict=True) if g is not None}
         trained[:] = found
         return losses.detach(), *found.values()
 
-    masks = [x.new_ones((runs, *site.shape), dtype=site.dtype) for site in sites]
+    batches = [*tensors_of(x), *tensors_of(y)]
+    masks = [batches[0].new_ones((runs, *site.shape), dtype=site.dtype) for site in sites]
     copies = {name: buffer.clone() for name, buffer in buffers.items()}
-    graph = make_fx(step)(*parameters.values(), *copies.values(), x, y, *masks)
+    graph = make_fx(step)(*parameters.values(), *copies.values(), *batches, *masks)
     memory, are_products = lighten(graph, [*parameters.values(), *buffers.values()])
     return Program(graph, tuple(trained), tuple(are_products[1:]), tuple(sites), memory)
 
@@ -147,7 +153,7 @@ def refusing() -> Iterator[None]:
         raise NotStackable(_reason(error)) from error
 
 
-def _sites(network: nn.Module, x: Tensor) -> list[Site]:
+def _sites(network: nn.Module, x: Samples) -> list[Site]:
     """Find the dropouts in a forward of one run, and make sure that it has no state of its own."""
     network = copy.deepcopy(network).train()
     before = attributes(network)
@@ -162,10 +168,10 @@ def _sites(network: nn.Module, x: Tensor) -> list[Site]:
     return masks.sites
 
 
-def _is_random(network: nn.Module, x: Tensor) -> bool:
+def _is_random(network: nn.Module, x: Samples) -> bool:
     with seeded(0), torch.no_grad():
         states = _random_states()
-        network(x)
+        forward(network, x)
         return _random_states() != states
 
 

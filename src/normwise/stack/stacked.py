@@ -3,15 +3,17 @@
 import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from normwise.data import Split
+from normwise.samples import Samples, Targets, forward
 from normwise.stack.calling import Tensors, call
 from normwise.stack.evaluation import evaluate
 from normwise.stack.forms import DropoutForms, Masks, PerRun, Streams
-from normwise.stack.objective import Objective
+from normwise.stack.objective import Goal, Scores
 from normwise.stack.optimizers import stacked_optimizer
 from normwise.stack.penalties import StackedShrinking, strengths
 from normwise.stack.products import Product
@@ -39,6 +41,7 @@ class Stacked:
         NotStackable: the networks cannot train as one program, with the reason.
 
     Example:
+        >>> from normwise.stack import Objective
         >>> networks = [nn.Linear(2, 1) for _ in range(3)]
         >>> example = Split(torch.rand(8, 2), torch.rand(8))
         >>> stack = Stacked(networks, [Recipe()] * 3, Objective("regression"), [0, 1, 2], example)
@@ -50,7 +53,7 @@ class Stacked:
         self,
         networks: Sequence[nn.Module],
         recipes: Sequence[Recipe],
-        objective: Objective,
+        objective: Goal,
         seeds: Sequence[int],
         example: Split,
     ) -> None:
@@ -77,7 +80,7 @@ class Stacked:
         self._optimizer = stacked_optimizer(
             list(self._weights.values()), recipes, self._shrinking(recipes)
         )
-        self._streams = Streams([derive(seed, "dropout") for seed in seeds], example.x.device)
+        self._streams = Streams([derive(seed, "dropout") for seed in seeds], example.device)
         with refusing():
             self._program = self._record()
             self._check(networks[-1])
@@ -100,7 +103,7 @@ class Stacked:
         weights = sum(w.nbytes for w in [*self._weights.values(), *self._buffers.values()])
         return 3 * weights + self._program.memory
 
-    def step(self, x: Tensor, y: Tensor) -> Tensor:
+    def step(self, x: Samples, y: Targets) -> Tensor:
         """Update run r on batch r modulo `batches`; return the losses, shape (size,)."""
         masks = self._streams.draw(self._program.sites)
         losses, gradients = self._program(x, y, masks)
@@ -114,7 +117,7 @@ class Stacked:
             return gradient if name in self._across else gradient.value().mT.contiguous()
         return (gradient.mT if name in self._across else gradient).contiguous()
 
-    def evaluate(self, split: Split) -> list[tuple[float, float]]:
+    def evaluate(self, split: Split) -> list[Scores]:
         """Return each run's loss and metric on a split, in evaluation mode."""
         forwards = [self._forward(run) for run in range(self._size)]
         scores = evaluate(forwards, self._objective, split)
@@ -167,15 +170,15 @@ class Stacked:
     def _values(self) -> Tensors:
         return {**self._parameters(), **self._buffers}
 
-    def _forward(self, run: int) -> Callable[[Tensor], Tensor]:
+    def _forward(self, run: int) -> Callable[..., Any]:
         """Return what one run's network computes in evaluation mode."""
         values = {name: value[run] for name, value in self._values().items()}
 
-        def forward(x: Tensor) -> Tensor:
+        def run_alone(*args: Tensor, **named: Tensor) -> Any:
             self._set_p(self._template, run)
-            return call(self._template.eval(), values, x)
+            return call(self._template.eval(), values, named or args)
 
-        return forward
+        return run_alone
 
     def _set_p(self, network: nn.Module, run: int) -> None:
         for path, p in self._p.items():
@@ -188,7 +191,7 @@ class Stacked:
         batch = repeat(self._example, self.batches)
         return record(self._template, self._loss, weights, buffers, batch.x, batch.y)
 
-    def _loss(self, output: Tensor, target: Tensor) -> Tensor:
+    def _loss(self, output: Any, target: Any) -> Tensor:
         """The loss of training, inside torch.vmap."""
         return self._objective.loss(output, target, self._smoothing)
 
@@ -198,11 +201,11 @@ class Stacked:
         forwards = [self._forward(run), network.eval()]
         ours, theirs = evaluate(forwards, self._objective, example)
         self._template.train()
-        if not _close([torch.tensor(ours)], [torch.tensor(theirs)]):
+        if not _close([torch.tensor(ours[:2])], [torch.tensor(theirs[:2])]):
             raise NotStackable("an evaluation of the stack differs from the network's own")
         network.train()
         batch = repeat(example, self.batches)
-        masks = Streams(range(self._size), batch.x.device).draw(self._program.sites)
+        masks = Streams(range(self._size), batch.device).draw(self._program.sites)
         before = {name: buffer.clone() for name, buffer in self._buffers.items()}
         losses, gradients = self._program(batch.x, batch.y, masks)
         buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
@@ -210,7 +213,7 @@ class Stacked:
             buffer.copy_(before[name])
         with DropoutForms(Masks([mask[run] for mask in masks])):
             smoothing = self._smoothing.values[run]
-            loss = self._objective.loss(network(example.x), example.y, smoothing)
+            loss = self._objective.loss(forward(network, example.x), example.y, smoothing)
         loss.backward()
         state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
         theirs = {n: state[n].grad for n in self._weights if state[n].grad is not None}
@@ -304,5 +307,4 @@ def _pick(tensors: Mapping[str, Tensor], names: set[str]) -> Tensors:
 
 def repeat(example: Split, batches: int) -> Split:
     """Return the example as several batches."""
-    x, y = (t.expand(batches, *t.shape).contiguous() for t in (example.x, example.y))
-    return Split(x, y)
+    return example.each(lambda tensor: tensor.expand(batches, *tensor.shape).contiguous())

@@ -1,5 +1,6 @@
 """Networks from the user's factory: made with a seed, and checked before anything trains."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 from normwise.data import Data, Split
 from normwise.errors import Problems, UsageError
 from normwise.references import call_reference, explain, load_reference
-from normwise.stack import Alone, Objective, Recipe, seeded
+from normwise.samples import Samples, Targets, each, forward, tensors
+from normwise.stack import Alone, Goal, Recipe, seeded
 from normwise.study.variants import Factory, Variant
 from normwise.trace import undisturbed
 
@@ -84,7 +86,7 @@ class Workshop:
 
     factory: Factory
     data: Data
-    objective: Objective
+    objective: Goal
 
     def build(self, variant: Variant, seed: int) -> nn.Module:
         """Return a variant's network for a seed, on the data's device.
@@ -92,7 +94,7 @@ class Workshop:
         Raises:
             UsageError: the factory fails, or the variant cannot be applied to its network.
         """
-        network = make(variant.factory or self.factory, seed).to(self.data.train.x.device)
+        network = make(variant.factory or self.factory, seed).to(self.data.train.device)
         return variant.edit(network, self.example.x, seed)
 
     def check(
@@ -121,35 +123,27 @@ class Workshop:
     @property
     def example(self) -> Split:
         """A few training samples to trace networks with."""
-        return Split(self.data.train.x[:_EXAMPLES], self.data.train.y[:_EXAMPLES])
+        return self.data.train[:_EXAMPLES]
 
     def _check_network(self, network: nn.Module) -> None:
         """Run the user's own network, so that its faults are not reported once per variant."""
         x = self.example.x
-        network = network.to(x.device)
+        network = network.to(self.example.device)
         with undisturbed(network), torch.no_grad():
             try:
-                output = network.train()(x)
+                output = forward(network.train(), x)
             except Exception as error:
                 raise UsageError(_forward_failure(network, x, error)) from error
-        if not isinstance(output, Tensor):
-            raise UsageError(
-                f"the network returns a {type(output).__name__}, and a tensor is needed: wrap it "
-                "in a module that returns the tensor"
-            )
-        if self.data.task == "regression":
-            _check_values(tuple(output.shape), tuple(self.example.y.shape))
-        else:
-            _check_classes(tuple(output.shape), tuple(self.example.y.shape), self.data.classes or 0)
+        _check_outputs(output, self.example.y, self.data)
 
     def _check_training(self, network: nn.Module, recipe: Recipe, batch_size: int) -> None:
         """Take a step and an evaluation as the study will, but for the update of the weights."""
         if not _trained(network):
             raise UsageError("the network has no parameters that could be trained")
-        batch = Split(self.data.train.x[:batch_size], self.data.train.y[:batch_size])
+        batch = self.data.train[:batch_size]
         with undisturbed(network):
             try:
-                output = network.train()(batch.x)
+                output = forward(network.train(), batch.x)
                 loss = self.objective.loss(output, batch.y, recipe.label_smoothing)
             except UsageError:
                 raise
@@ -166,28 +160,68 @@ class Workshop:
                 raise UsageError(_failure("evaluation", batch, error)) from error
 
 
-def _check_values(output: tuple[int, ...], target: tuple[int, ...]) -> None:
+def _check_outputs(output: Any, targets: Targets, data: Data) -> None:
+    """Compare what a network returns with what is to be predicted, head by head."""
+    if not isinstance(targets, dict):
+        _check_output("the network", output, targets, data.task, data.classes)
+        return
+    heads = ", ".join(map(repr, data.heads))
+    if not isinstance(output, Mapping):
+        raise UsageError(
+            f"the network returns a {type(output).__name__}, and the targets have the heads "
+            f"{heads}: return a dict with an output for each"
+        )
+    problems = Problems()
+    missing = [name for name in data.heads if name not in output]
+    if missing:
+        problems.add(
+            f"the network returns outputs for {', '.join(map(repr, output)) or 'no head'}, and the "
+            f"targets have the heads {heads}: {', '.join(map(repr, missing))} is missing"
+        )
+    for name, head in data.heads.items():
+        if name in output:
+            with problems.collect():
+                told = f"head {name!r} of the network"
+                _check_output(told, output[name], targets[name], head.task, head.classes)
+    problems.raise_if_any()
+
+
+def _check_output(told: str, output: Any, target: Tensor, task: str, classes: int | None) -> None:
+    if not isinstance(output, Tensor):
+        raise UsageError(
+            f"{told} returns a {type(output).__name__}, and a tensor is needed: wrap it "
+            "in a module that returns the tensor"
+        )
+    if task == "regression":
+        _check_values(told, tuple(output.shape), tuple(target.shape))
+    else:
+        _check_classes(told, tuple(output.shape), tuple(target.shape), classes or 0)
+
+
+def _check_values(told: str, output: tuple[int, ...], target: tuple[int, ...]) -> None:
     """Compare the shapes of a regression; one value per sample may have a dimension or none."""
     if output not in (target, (*target, 1)):
         needed = target[-1] if len(target) > 1 else 1
         raise UsageError(
-            f"the network gives shape {output} for targets of shape {target}: for this regression "
+            f"{told} gives shape {output} for targets of shape {target}: for this regression "
             f"its last layer needs {needed} output{'' if needed == 1 else 's'}"
         )
 
 
-def _check_classes(output: tuple[int, ...], target: tuple[int, ...], classes: int) -> None:
+def _check_classes(
+    told: str, output: tuple[int, ...], target: tuple[int, ...], classes: int
+) -> None:
     """Compare an output's shape with labels; two classes may be told apart by one logit."""
     if classes == 2 and output in (target, (*target, 1)):
         return
     if len(output) != len(target) + 1 or output[0] != target[0]:
         raise UsageError(
-            f"the network gives shape {output} for {target[0]} samples, and {classes} classes "
+            f"{told} gives shape {output} for {target[0]} samples, and {classes} classes "
             f"need ({target[0]}, {classes}): one output per class"
         )
     if output[-1] < classes:
         raise UsageError(
-            f"the network gives {output[-1]} output{'' if output[-1] == 1 else 's'}, and the data "
+            f"{told} gives {output[-1]} output{'' if output[-1] == 1 else 's'}, and the data "
             f"has {classes} classes: its last layer needs {classes}"
         )
 
@@ -211,19 +245,28 @@ def _failure(what: str, batch: Split, error: Exception) -> str:
     return f"one {what} on {len(batch)} samples raised {explain(error)}"
 
 
-def _forward_failure(network: nn.Module, x: Tensor, error: Exception) -> str:
-    kind = str(x.dtype).removeprefix("torch.")
-    if not x.is_floating_point() and _runs(network, x.float()):
+def _forward_failure(network: nn.Module, x: Samples, error: Exception) -> str:
+    kinds = [str(tensor.dtype).removeprefix("torch.") for tensor in tensors(x)]
+    whole = not any(tensor.is_floating_point() for tensor in tensors(x))
+    if whole and _runs(network, each(x, Tensor.float)):
         return (
-            f"x holds {kind}, and the network needs floating-point numbers: convert it, such as "
-            "x.astype('float32') / 255 for images"
+            f"x holds {', '.join(kinds)}, and the network needs floating-point numbers: convert "
+            "it, such as x.astype('float32') / 255 for images"
         )
-    return f"the network fails on a batch of shape {tuple(x.shape)} ({kind}): {explain(error)}"
+    shapes = ", ".join(
+        f"{tuple(tensor.shape)} ({kind})" for tensor, kind in zip(tensors(x), kinds, strict=True)
+    )
+    called = ""
+    if isinstance(x, tuple):
+        called = f" (it is called with {len(x)} arguments, by position)"
+    if isinstance(x, dict):
+        called = f" (it is called with arguments named {', '.join(x)})"
+    return f"the network fails on a batch of shape {shapes}{called}: {explain(error)}"
 
 
-def _runs(network: nn.Module, x: Tensor) -> bool:
+def _runs(network: nn.Module, x: Samples) -> bool:
     try:
-        network(x)
+        forward(network, x)
     except Exception:
         return False
     return True

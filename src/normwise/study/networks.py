@@ -1,8 +1,9 @@
 """The network that a study takes when the user names none."""
 
-from torch import nn
+from torch import Tensor, nn
 
 from normwise.data import Data
+from normwise.errors import UsageError
 from normwise.study.variants import Factory
 
 
@@ -13,12 +14,19 @@ def mlp(data: Data, hidden: tuple[int, ...] = (48, 24)) -> Factory:
         data: tells the number of inputs and outputs.
         hidden: widths of the hidden layers.
 
+    Raises:
+        UsageError: the data has several inputs or heads.
+
     Example:
         >>> from normwise.data import load
         >>> [layer.out_features for layer in mlp(load("digits"))() if hasattr(layer, "weight")]
         [48, 24, 10]
     """
     x, y = data.train.x, data.train.y
+    if not isinstance(x, Tensor) or not isinstance(y, Tensor):
+        raise UsageError(
+            "the perceptron has one input and one output, and this data has several: name a network"
+        )
     inputs = x[0].numel()
     outputs = data.classes or y[0].numel()
 

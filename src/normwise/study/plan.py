@@ -11,7 +11,8 @@ from torch import nn
 
 from normwise.data import Data, Split, load
 from normwise.errors import Problems
-from normwise.stack import Budget, Objective, Processes, Recipe
+from normwise.samples import forward, tensors
+from normwise.stack import Budget, Processes, Recipe, goal_of
 from normwise.study.factories import Workshop, make, resolve_factory
 from normwise.study.fingerprint import fingerprint
 from normwise.study.networks import mlp
@@ -81,13 +82,13 @@ class Plan:
         for name, value in (("workers", workers), ("stack", stack)):
             problems.add(*([] if value is None else not_counting(name, value)))
         if loaded is not None and workers not in (None, 1):
-            problems.add(*_worker_problems(workers, loaded.train.x.device))
+            problems.add(*_worker_problems(workers, loaded.train.device))
         problems.raise_if_any()
         assert loaded is not None  # otherwise there was a problem
         recipes = _recipes(parsed, settings, loaded)
         factory = factory or mlp(loaded)
         loaded = _in_dtype_of(make(factory, read[0]), loaded)
-        workshop = Workshop(factory, loaded, Objective(loaded.task, settings.loss))
+        workshop = Workshop(factory, loaded, goal_of(loaded, settings.loss))
         workshop.check(parsed, recipes, read[0], settings.batch_size)
         name = model if isinstance(model, str) else getattr(factory, "__name__", repr(factory))
         return cls(workshop, name, parsed, read, settings, workers, stack)
@@ -150,14 +151,14 @@ class Plan:
         network = self.workshop.build(_UNCHANGED, 0).eval()
         mark = fingerprint(network, example.x)
         with undisturbed(network), torch.no_grad():
-            loss = self.workshop.objective.loss(network(example.x), example.y).item()
+            loss = self.workshop.objective.loss(forward(network, example.x), example.y).item()
         return {
             "data": self.workshop.data.fingerprint(),
             "network": mark,
             **self.settings.identity(),
             "loss of the untrained network": repr(loss),  # tells apart functions of one name
             "evaluate_every": self.budget.evaluate_every,
-            "device": str(example.x.device),
+            "device": str(example.device),
             "torch": torch.__version__,
             "threads": THREADS,
         }
@@ -207,7 +208,7 @@ class Plan:
             budget=budget.steps,
             steps_per_epoch=budget.steps_per_epoch,
         )
-        facts = {**self._facts(), "training": f"{schedule}, on {self.workshop.example.x.device}"}
+        facts = {**self._facts(), "training": f"{schedule}, on {self.workshop.example.device}"}
         return Study(results, facts, schedule.frame(), None if store is None else store.folder)
 
     def _facts(self) -> dict[str, str]:
@@ -266,11 +267,11 @@ def _described(settings: Settings) -> str:
 def _in_dtype_of(network: nn.Module, data: Data) -> Data:
     """Cast floating-point samples to the dtype of the network's weights."""
     dtypes = [p.dtype for p in network.parameters() if p.is_floating_point()]
-    if not dtypes or not data.train.x.is_floating_point() or data.train.x.dtype == dtypes[0]:
+    floating = {x.dtype for x in tensors(data.train.x) if x.is_floating_point()}
+    if not dtypes or floating <= {dtypes[0]}:
         return data
 
     def cast(split: Split) -> Split:
-        y = split.y.to(dtypes[0]) if split.y.is_floating_point() else split.y
-        return Split(split.x.to(dtypes[0]), y)
+        return split.each(lambda t: t.to(dtypes[0]) if t.is_floating_point() else t)
 
     return replace(data, train=cast(data.train), val=cast(data.val), test=cast(data.test))

@@ -109,7 +109,7 @@ class Training:
             send(Advance(doing, step - last[run]))
             last[run] = step
             if step in moments and job.runs[run][1] == self.looked_into:
-                snapshots[run][step] = distributions(network(), data.val.x[:_PROBE])
+                snapshots[run][step] = distributions(network(), data.val[:_PROBE].x)
             if self.settings.measure is not None:
                 measured[run][step] = _measured(self.settings.measure, network())
 

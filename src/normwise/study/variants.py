@@ -3,9 +3,10 @@
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from normwise.errors import Problems, UsageError
+from normwise.samples import Samples
 from normwise.study.words import Word, parse_word
 
 Factory = Callable[[], nn.Module]
@@ -32,7 +33,7 @@ class Variant:
         """Equal for variants whose networks differ in weights and dropout's p at most."""
         return self.factory, frozenset(word.architecture for word in self.words) - {None}
 
-    def edit(self, network: nn.Module, example: Tensor, seed: int) -> nn.Module:
+    def edit(self, network: nn.Module, example: Samples, seed: int) -> nn.Module:
         """Apply the words that change the network."""
         for word in sorted(self.words, key=lambda word: word.order):
             network = word.edit(network, example, seed)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from normwise.samples import Samples, each, forward
 from normwise.trace.functions import NORM_TYPES
 from normwise.trace.recorder import Recorder
 from normwise.trace.records import Activation, Trace
@@ -20,7 +21,7 @@ Observer = Callable[[Activation, Tensor, Tensor], None]
 
 
 def trace(
-    network: nn.Module, example: Tensor, observe: Observer | None = None, *, dropout: bool = True
+    network: nn.Module, example: Samples, observe: Observer | None = None, *, dropout: bool = True
 ) -> Trace:
     """Run a network once in training mode and tell which layer feeds which activation.
 
@@ -30,7 +31,8 @@ def trace(
 
     Args:
         network: any module that runs on `example`.
-        example: one batch of inputs; norms over the batch need at least two samples.
+        example: one batch of inputs, a tensor, a tuple of arguments or a dict of named ones; norms
+            over the batch need at least two samples.
         observe: called with each hidden activation, its input and its output, in order of use and
             once the pass has ended. The tensors are the pass's own: in-place activations cannot
             have overwritten them.
@@ -49,14 +51,14 @@ def trace(
         >>> [layer.path for layer in found.hidden], found.activations[0].name
         (['0'], 'relu')
     """
-    example = example.clone()  # an in-place activation may come first
+    example = each(example, Tensor.clone)  # an in-place activation may come first
     recorder = Recorder(network, example, keep_values=observe is not None)
     with undisturbed(network), torch.no_grad(), recorder.hooks():
         network.train()
         if not dropout:
             _only_norms_in_training(network)
         with recorder:
-            network(example)
+            forward(network, example)
     if observe is not None:
         for activation, before, after in recorder.values():
             observe(activation, before, after)

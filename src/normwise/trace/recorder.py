@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from normwise.samples import Samples, tensors
 from normwise.trace.functions import (
     ACTIVATIONS,
     DROPOUT_FUNCTIONS,
@@ -89,7 +90,7 @@ class _SeenActivation:
 class Recorder(TorchFunctionMode):
     """Sees every torch function, by its mode, and every module, by its hooks."""
 
-    def __init__(self, network: nn.Module, example: Tensor, *, keep_values: bool) -> None:
+    def __init__(self, network: nn.Module, example: Samples, *, keep_values: bool) -> None:
         super().__init__()
         self._network = network
         self._keep_values = keep_values
@@ -101,7 +102,8 @@ class Recorder(TorchFunctionMode):
         self._layers: list[_SeenLayer] = []
         self._norms: list[_SeenNorm] = []
         self._activations: list[_SeenActivation] = []
-        self._remember(example, _Origin(last=frozenset({_INPUT})))
+        for tensor in tensors(example):
+            self._remember(tensor, _Origin(last=frozenset({_INPUT})))
 
     # --- what modules tell -------------------------------------------------------------------
 

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from normwise.edit import (
     ACTIVATIONS,
@@ -38,7 +39,7 @@ class Act(Word):
     slot = "activation"
     order = 1
 
-    def edit(self, network: nn.Module, example: Tensor, seed: int) -> nn.Module:  # noqa: ARG002
+    def edit(self, network: nn.Module, example: Any, seed: int) -> nn.Module:  # noqa: ARG002
         """Replace the hidden activations."""
         return replace_activation(network, self.name, example)
 
@@ -54,7 +55,7 @@ class Norm(Word):
     slot = "norm"
     order = 2
 
-    def edit(self, network: nn.Module, example: Tensor, seed: int) -> nn.Module:  # noqa: ARG002
+    def edit(self, network: nn.Module, example: Any, seed: int) -> nn.Module:  # noqa: ARG002
         """Insert the norm at every hidden layer."""
         return insert_norm(
             network,
@@ -80,7 +81,7 @@ class Dropout(Word):
         """Runs with any p can be stacked."""
         return self.slot, self.kind
 
-    def edit(self, network: nn.Module, example: Tensor, seed: int) -> nn.Module:  # noqa: ARG002
+    def edit(self, network: nn.Module, example: Any, seed: int) -> nn.Module:  # noqa: ARG002
         """Insert dropout after every hidden activation."""
         return insert_dropout(network, self.p, example, kind=self.kind)
 
@@ -98,7 +99,7 @@ class DropConnect(Word):
         """Runs with any p can be stacked."""
         return self.slot
 
-    def edit(self, network: nn.Module, example: Tensor, seed: int) -> nn.Module:  # noqa: ARG002
+    def edit(self, network: nn.Module, example: Any, seed: int) -> nn.Module:  # noqa: ARG002
         """Drop elements of the hidden weights."""
         return insert_drop_connect(network, self.p, example)
 
@@ -110,7 +111,7 @@ class WeightStandardization(Word):
     slot = "weight standardization"
     order = 3
 
-    def edit(self, network: nn.Module, example: Tensor, seed: int) -> nn.Module:  # noqa: ARG002
+    def edit(self, network: nn.Module, example: Any, seed: int) -> nn.Module:  # noqa: ARG002
         """Standardise the hidden weights."""
         return standardize_weights(network, example)
 
@@ -128,7 +129,7 @@ class InputDropout(Word):
         """Runs with any p can be stacked."""
         return self.slot
 
-    def edit(self, network: nn.Module, example: Tensor, seed: int) -> nn.Module:  # noqa: ARG002
+    def edit(self, network: nn.Module, example: Any, seed: int) -> nn.Module:  # noqa: ARG002
         """Insert dropout before the first layers."""
         return insert_input_dropout(network, self.p, example)
 
@@ -147,7 +148,7 @@ class Init(Word):
         """The network's stays as it is."""
         return None
 
-    def edit(self, network: nn.Module, example: Tensor, seed: int) -> nn.Module:  # noqa: ARG002
+    def edit(self, network: nn.Module, example: Any, seed: int) -> nn.Module:  # noqa: ARG002
         """Draw new initial weights."""
         generator = torch.Generator().manual_seed(derive(seed, "init"))
         return initialize(network, self.name, std=self.std, generator=generator)

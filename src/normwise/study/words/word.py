@@ -5,9 +5,10 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from normwise.errors import UsageError
+from normwise.samples import Samples
 from normwise.stack import Budget, Recipe
 
 
@@ -28,7 +29,7 @@ class Word:
         """What the word makes of the network's architecture; None where nothing."""
         return self
 
-    def edit(self, network: nn.Module, example: Tensor, seed: int) -> nn.Module:  # noqa: ARG002
+    def edit(self, network: nn.Module, example: Samples, seed: int) -> nn.Module:  # noqa: ARG002
         """Change the network of the run with this seed."""
         return network
 

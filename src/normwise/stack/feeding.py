@@ -1,0 +1,59 @@
+"""Where the batches of a training come from."""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from normwise.data import Split
+from normwise.samples import like, tensors
+
+
+class Feed(Protocol):
+    """Gathers samples into batches.
+
+    Example:
+        >>> feed: Feed = Resident(Split(torch.arange(6.0)[:, None], torch.arange(6)))
+        >>> [batch] = feed.batches([torch.tensor([[0, 1], [4, 5]])])
+        >>> batch.y.tolist()
+        [[0, 1], [4, 5]]
+    """
+
+    def batches(self, rows: Iterable[Tensor]) -> Iterator[Split]:
+        """Yield the samples with these numbers, on the device.
+
+        Args:
+            rows: for every step the numbers of the samples, shape (batches, samples).
+
+        Yields:
+            Tensors of shape (batches, samples, ...), which the next step may overwrite.
+        """
+        ...
+
+
+class Resident:
+    """Samples that are on the device as a whole.
+
+    Args:
+        split: the samples.
+    """
+
+    def __init__(self, split: Split) -> None:
+        self._split = split
+
+    def batches(self, rows: Iterable[Tensor]) -> Iterator[Split]:
+        """Yield the samples with these numbers."""
+        split = self._split
+        sources = [*tensors(split.x), *tensors(split.y)]
+        gathered: list[Tensor] = []
+        for numbers in rows:
+            batch = numbers.flatten().to(split.device)
+            if not gathered or len(gathered[0]) != len(batch):
+                # Into the same memory every time: fresh pages cost more than the copy.
+                gathered = [source.new_empty(len(batch), *source.shape[1:]) for source in sources]
+            for source, out in zip(sources, gathered, strict=True):
+                torch.index_select(source, 0, batch, out=out)
+            parts = [out.unflatten(0, tuple(numbers.shape)) for out in gathered]
+            inputs = len(tensors(split.x))
+            yield Split(like(split.x, parts[:inputs]), like(split.y, parts[inputs:]))  # type: ignore
