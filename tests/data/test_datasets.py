@@ -118,3 +118,27 @@ def test_both_datasets_are_reported():
     training, test = caught.value.problems
     assert training == "the training dataset (Listed) is empty"
     assert test.startswith("the test dataset (Stream) has no length")
+
+
+def test_samples_of_several_parts_are_joined_part_by_part():
+    pairs = [
+        (
+            {"image": torch.full((2, 2), float(i)), "age": np.array([i])},
+            {"kind": i % 2, "size": 0.5},
+        )
+        for i in range(4)
+    ]
+    x, y = read(Listed(pairs)).train
+    assert torch.equal(x["image"][:, 0, 0], torch.arange(4.0))
+    assert x["age"].tolist() == [[0], [1], [2], [3]]
+    assert y == {"kind": [0, 1, 0, 1], "size": [0.5] * 4}
+    x, _ = read(Listed([((torch.zeros(2), torch.ones(3)), i) for i in range(4)])).train
+    assert [part.shape for part in x] == [(4, 2), (4, 3)]
+
+
+def test_samples_of_unlike_parts_are_refused():
+    pairs = [({"a": torch.zeros(1)}, 0), ({"b": torch.zeros(1)}, 1)]
+    with pytest.raises(
+        UsageError, match=r"sample 1 consists of .*\['b'\] but sample 0 of .*\['a'\]"
+    ):
+        read(Listed(pairs))

@@ -75,3 +75,25 @@ def test_standardisation_is_said_to_be_per_channel_per_feature_or_none():
 def test_shapes():
     assert shape_text(torch.zeros(2, 3, 4)) == "3×4 float32"
     assert shape_text(torch.zeros(2, dtype=torch.int64)) == "1 int64"
+
+
+def test_several_inputs_and_heads_are_told_one_by_one():
+    draw = np.random.default_rng(0)
+    x = {
+        "image": draw.normal(2, 3, (60, 1, 2, 2)).astype("float32"),
+        "code": draw.integers(0, 9, (60, 1)),
+    }
+    y = {"kind": ["a", "b", "b"] * 20, "size": draw.random(60)}
+    data = load((x, y))
+    lines = data.describe().splitlines()
+    assert lines[0] == (
+        "arrays: kind: 2 classes, size: regression of 1 float32, "
+        "samples of image 1×2×2 float32, code 1 int64"
+    )
+    assert lines[1].startswith("x['image'] standardised by the training split, per channel: mean")
+    assert lines[2] == "x['code'] not standardised"
+    train = next(line.split() for line in lines if line.startswith("train"))
+    assert train[1:4:2] == [str(len(data.train)), f"{data.train.x['image'].max():.4g}"]
+    assert train[8] == f"{data.train.y['size'].mean():.4g}"
+    shares = next(line.split() for line in lines if line.startswith("b "))
+    assert shares[1] == str(int((data.train.y["kind"] == 1).sum()))

@@ -78,7 +78,7 @@ def stack_of(
     seeds: Sequence[int] | None = None,
 ) -> Stacked:
     """Return networks as a stack; their seeds count from 0 unless others are given."""
-    example = Split(data.train.x[:batch_size], data.train.y[:batch_size])
+    example = data.train[:batch_size]
     return Stacked(networks, recipes, objective, seeds or range(len(networks)), example)
 
 

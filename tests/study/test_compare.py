@@ -299,3 +299,43 @@ def test_batch_norm_wins_on_mnist_in_ten_of_ten_pairs(mnist: Path, tmp_path: Pat
     assert (losses["batch"] < losses["plain"]).all()
     page = study.to_html(tmp_path / "report.html").read_text("utf-8")
     assert "10/10" in page
+
+
+class ImageAndAge(nn.Module):
+    """Two inputs by name, two heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(5, 8), nn.ReLU())
+        self.kind, self.size = nn.Linear(8, 2), nn.Linear(8, 1)
+
+    def forward(self, image: Tensor, age: Tensor) -> dict[str, Tensor]:
+        features = self.body(torch.cat([image.flatten(1), age], 1))
+        return {"kind": self.kind(features), "size": self.size(features)}
+
+
+def image_and_age() -> tuple[dict, dict]:
+    draw = np.random.default_rng(0)
+    image, age = draw.normal(size=(120, 1, 2, 2)), draw.normal(size=(120, 1))
+    size = image.sum((1, 2, 3)) + age[:, 0]
+    return {"image": image, "age": age}, {"kind": (size > 0).astype(int), "size": size}
+
+
+def test_several_inputs_and_heads_are_compared_by_the_mean_of_their_metrics():
+    study = nw.compare(
+        ImageAndAge, image_and_age(), ["plain", "lr=2x"], seeds=2, epochs=4, batch_size=16, lr=0.1
+    )
+    curves = study.curves()
+    mean = (curves["val_kind_acc"] + curves["val_size_r2"]) / 2
+    assert np.allclose(mean, curves["val_score"])
+    assert curves["val_score"].iloc[-1] > 0.8
+    assert study.metric == "score"
+
+
+def test_a_network_that_leaves_out_a_head_is_told_so():
+    class OneHead(ImageAndAge):
+        def forward(self, image: Tensor, age: Tensor) -> dict[str, Tensor]:
+            return {"kind": super().forward(image, age)["kind"]}
+
+    with pytest.raises(nw.UsageError, match=r"the heads 'kind', 'size': 'size' is missing"):
+        nw.compare(OneHead, image_and_age(), ["plain"], seeds=1)

@@ -158,7 +158,7 @@ class Stacked:
             recipe: strengths(self._template, recipe.penalties) for recipe in dict.fromkeys(recipes)
         }
         by_run = [kinds[recipe] for recipe in recipes]
-        return StackedShrinking(by_run, list(self._weights), self._example.x.device)
+        return StackedShrinking(by_run, list(self._weights), self._example.device)
 
     def _parameters(self) -> Tensors:
         """The weights as the forward expects them."""

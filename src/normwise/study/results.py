@@ -20,7 +20,7 @@ class Results:
         records: in the order of variants and seeds.
         variants: names; the first is the baseline.
         seeds: those that every variant was asked for.
-        metric: `acc` or `r2`.
+        metric: `acc`, `r2`, `score` or the name of the user's own.
         target: value of the metric to reach, or None for the baseline's median best.
         margin: difference that does not matter, or None.
         budget: steps of a run.
@@ -65,19 +65,25 @@ class Results:
         return pd.DataFrame(rows, columns=pd.Index(columns)).astype({"steps_to_target": "Int64"})
 
     def curves(self) -> pd.DataFrame:
-        """One row per run and evaluation."""
+        """One row per run and evaluation; several heads have a column each behind the others."""
         columns = ["variant", "seed", "step", "epoch", "train_loss", "val_loss"]
-        return pd.DataFrame(
-            [
-                (
-                    *(record.variant, record.seed, row.step, row.step / self.steps_per_epoch),
-                    *(row.train_loss, row.val_loss, row.val_metric),
-                )
-                for record in self.records
-                for row in record.outcome.evaluations
-            ],
-            columns=pd.Index([*columns, f"val_{self.metric}"]),
-        )
+        rows = [
+            {
+                "variant": record.variant,
+                "seed": record.seed,
+                "step": row.step,
+                "epoch": row.step / self.steps_per_epoch,
+                "train_loss": row.train_loss,
+                "val_loss": row.val_loss,
+                f"val_{self.metric}": row.val_metric,
+                **{f"val_{head}": metric for head, metric in row.heads.items()},
+            }
+            for record in self.records
+            for row in record.outcome.evaluations
+        ]
+        if not rows:
+            return pd.DataFrame(columns=pd.Index([*columns, f"val_{self.metric}"]))
+        return pd.DataFrame(rows)
 
     def measured(self) -> pd.DataFrame:
         """One row per run and evaluation with what `measure` returned."""

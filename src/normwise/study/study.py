@@ -25,7 +25,7 @@ from normwise.study.results import Results
 if TYPE_CHECKING:
     from normwise.report import StudyTables
 
-METRICS = {"acc": "accuracy", "r2": "R²"}
+METRICS = {"acc": "accuracy", "r2": "R²"}  # others are called what they are
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ class Study:
 
     @property
     def metric(self) -> str:
-        """What variants are compared by: `accuracy` or `R²`."""
-        return METRICS[self.results.metric]
+        """What variants are compared by: `accuracy`, `R²`, the mean over heads, or your own."""
+        return METRICS.get(self.results.metric, self.results.metric)
 
     @property
     def target(self) -> float | None:
