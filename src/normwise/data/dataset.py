@@ -45,6 +45,19 @@ class Split:
         return self.each(lambda tensor: tensor[rows])
 
     @property
+    def single(self) -> Tensor:
+        """The samples, where there is only one input.
+
+        Raises:
+            UsageError: there are several.
+        """
+        if not isinstance(self.x, Tensor):
+            raise UsageError(
+                f"one input is needed here, and the samples have several: {samples_text(self.x)}"
+            )
+        return self.x
+
+    @property
     def device(self) -> torch.device:
         """Where the tensors are."""
         return tensors(self.x)[0].device

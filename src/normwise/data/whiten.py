@@ -9,7 +9,6 @@ from torch import Tensor
 from normwise.data.dataset import Data, Split
 from normwise.data.standardize import CHUNK
 from normwise.errors import Problems, UsageError, suggest
-from normwise.samples import each
 
 METHODS = ("zca", "pca")
 
@@ -111,11 +110,9 @@ def whiten(data: Data, method: str = "zca", eps: float = 1e-5) -> Data:
         >>> data.train.x.mean().abs().item() < 1e-5
         True
     """
-    if not isinstance(data.train.x, Tensor):
-        raise UsageError("this data has several inputs: whiten each by Whitening.of(x).apply(x)")
-    whitening = Whitening.of(data.train.x, method, eps)
+    whitening = Whitening.of(data.train.single, method, eps)
     splits = {
-        name: Split(each(split.x, whitening.apply), split.y)
+        name: Split(whitening.apply(split.single), split.y)
         for name, split in (("train", data.train), ("val", data.val), ("test", data.test))
     }
     return replace(data, name=f"{data.name}, whitened by {method}", **splits)

@@ -22,11 +22,9 @@ def mlp(data: Data, hidden: tuple[int, ...] = (48, 24)) -> Factory:
         >>> [layer.out_features for layer in mlp(load("digits"))() if hasattr(layer, "weight")]
         [48, 24, 10]
     """
-    x, y = data.train.x, data.train.y
-    if not isinstance(x, Tensor) or not isinstance(y, Tensor):
-        raise UsageError(
-            "the perceptron has one input and one output, and this data has several: name a network"
-        )
+    x, y = data.train.single, data.train.y
+    if not isinstance(y, Tensor):
+        raise UsageError("the perceptron has one output, and this data has heads: name a network")
     inputs = x[0].numel()
     outputs = data.classes or y[0].numel()
 

@@ -60,7 +60,7 @@ class BnIdentity(Claim):
 
 def _pre_activations(seed: int, data: Data) -> Tensor:
     torch.manual_seed(seed)
-    x = data.train.x[:256].double().flatten(1)
+    x = data.train.single[:256].double().flatten(1)
     return nn.Linear(x.shape[1], 48, dtype=torch.float64)(x).detach()
 
 
