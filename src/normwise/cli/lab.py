@@ -1,6 +1,7 @@
 """`normwise lab`: what the lectures say, tested on this machine."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -45,18 +46,23 @@ def run_claims(
     budget: Annotated[
         str, typer.Option(help="full: 10 seeds; quick: 6 seeds, half as long.")
     ] = "full",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the book: index.html, figures.", show_default="no book"),
+    ] = None,
     output: Annotated[Format, typer.Option("--format", help="What is printed.")] = Format.text,
 ) -> None:
     """Test claims, and say which hold; exit code 1 where one fails."""
     from normwise.cli.results import show_summary, watched
-    from normwise.lab import run_all
+    from normwise.lab import run_all, write_book
 
     if every == bool(names):
         raise UsageError("name the claims to run, or give --all; normwise lab list has their names")
     results = list(watched(run_all(None if every else names, seed, data, budget), output))
+    page = None if out is None else write_book(results, out)
     if output is Format.json:
         print(json.dumps([result.to_dict() for result in results], indent=2))
-    elif len(results) > 1:
-        show_summary(results)
+    else:
+        show_summary(results, page)
     if any(result.verdict == "fails" for result in results):
         raise typer.Exit(_FAILED)

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from normwise.cli.compare import Format
 from normwise.lab import Number, Result
+from normwise.lab.book import tally
 from normwise.lab.numbers import grid
 from normwise.report.wording import seconds
 
@@ -55,18 +57,18 @@ def numbers_table(numbers: Sequence[Number]) -> Table:
     for title in header:
         table.add_column(escape(title))
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*(escape(" ".join(cell).strip()) for cell in row))
     return table
 
 
-def show_summary(results: Sequence[Result]) -> None:
-    """Print how many claims hold, and which do not."""
+def show_summary(results: Sequence[Result], page: Path | None) -> None:
+    """Print how many claims hold, which do not, and where the book is."""
     console = _console()
-    for verdict, colour in _COLOURS.items():
-        names = [result.claim.name for result in results if result.verdict == verdict]
-        if names:
-            console.print(f"[{colour}]{verdict}[/] {len(names)}: {', '.join(names)}")
-    console.print(f"[dim]{seconds(sum(result.seconds for result in results))} s in all[/]")
+    if len(results) > 1:
+        total = seconds(sum(result.seconds for result in results))
+        console.print(f"[bold]{tally(results)}[/] [dim]{total} s[/]")
+    if page is not None:
+        console.print(f"book: {escape(str(page))}", soft_wrap=True)
 
 
 def _console() -> Console:

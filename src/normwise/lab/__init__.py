@@ -1,5 +1,6 @@
 """The lab: what lectures say about normalization and regularization, tested on this machine."""
 
+from normwise.lab.book import write_book
 from normwise.lab.budget import Budget
 from normwise.lab.claim import Claim
 from normwise.lab.errata import ERRATA, Erratum
@@ -23,4 +24,5 @@ __all__ = [
     "run",
     "run_all",
     "within",
+    "write_book",
 ]

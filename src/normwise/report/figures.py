@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -89,17 +89,35 @@ def save_figures(tables: StudyTables, folder: str | os.PathLike[str]) -> list[Pa
         ...     [path.name for path in save_figures(tables, folder)]
         ['metric.svg', 'metric.png', 'train-loss.svg', 'train-loss.png']
     """
+    return save_plans(plans(tables), folder)
+
+
+def save_plans(plans: Iterable[Plan], folder: str | os.PathLike[str]) -> list[Path]:
+    """Write figures as SVG and PNG, in the light theme; see `save_figures`.
+
+    Args:
+        plans: of the figures.
+        folder: where ``<name>.svg`` and ``<name>.png`` go; made where it does not exist.
+
+    Raises:
+        UsageError: the folder cannot be written to.
+
+    Example:
+        >>> save_plans([], "figures")
+        []
+    """
     from normwise.report import svg
     from normwise.report.drawing import look
 
     paths = []
-    for name, figure in study_figures(tables).items():
+    for plan in plans:
         with look():
+            figure = plan.draw()
             image = BytesIO()
             figure.savefig(image, format="png", dpi=PNG_DPI, metadata={"Software": None})
             text = svg.standalone(figure)
-        paths.append(write_text(Path(folder) / f"{name}.svg", text))
-        paths.append(write_bytes(Path(folder) / f"{name}.png", image.getvalue()))
+        paths.append(write_text(Path(folder) / f"{plan.name}.svg", text))
+        paths.append(write_bytes(Path(folder) / f"{plan.name}.png", image.getvalue()))
     return paths
 
 

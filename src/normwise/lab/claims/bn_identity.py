@@ -84,8 +84,9 @@ def _figure(x: Tensor, outputs: dict[str, Tensor]) -> Lines:
     )
     return Lines(
         "One unit, before and after the layer",
-        "swapped assignment changes most. With "
-        "γ = σ and β = μ the output is the input; with the two swapped it is another line.",
+        "The output of batch normalization against its input, on one batch, for the unit that the "
+        "swapped assignment changes most. With γ = σ and β = μ the output is the input; with the "
+        "two swapped it is another line.",
         "input x",
         "output y",
         table,

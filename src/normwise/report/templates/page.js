@@ -20,14 +20,19 @@
   // A variant pointed at, or pinned in the legend, stands out in every figure.
   const buttons = all(".legend button");
   let pinned = null;
-  const show = (variant) => {
-    root.classList.toggle("focused", variant !== null);
-    for (const mark of all("[data-variant]")) {
+  // Where a page has several scopes, variants of the same place in each have nothing in common.
+  let scope = root;
+  const show = (variant, within = root) => {
+    scope.classList.remove("focused");
+    scope = within;
+    scope.classList.toggle("focused", variant !== null);
+    for (const mark of scope.querySelectorAll("[data-variant]")) {
       mark.classList.toggle("lit", mark.dataset.variant === variant);
     }
   };
   document.addEventListener("pointerover", (event) => {
-    show(event.target.closest("[data-variant]")?.dataset.variant ?? pinned);
+    const variant = event.target.closest("[data-variant]")?.dataset.variant ?? pinned;
+    show(variant, event.target.closest("[data-scope]") ?? root);
   });
   for (const button of buttons) {
     button.disabled = false;
