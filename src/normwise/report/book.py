@@ -25,6 +25,10 @@ class Correction:
         printed: what was printed.
         wrong: why that is wrong.
         right: what is right.
+
+    Example:
+        >>> Correction(1, "1 = 2", "One is not two.", "1 = 1").right
+        '1 = 1'
     """
 
     number: int
@@ -56,6 +60,14 @@ class Chapter:
         code: to do it again, by language.
         seconds: that it took.
         setting: data, seeds, in words.
+
+    Example:
+        >>> Chapter(
+        ...     "bn-speed", "Batch normalization", "It trains faster.", "holds", "Ioffe (2015)", [],
+        ...     "Train both.", "The loss.", "Holds where it is lower.", "A higher loss.", ["", ""],
+        ...     [[("loss", ""), ("0.5", "[0.4, 0.6]")]], [], [], [], {}, 1.5, "digits, seed 0",
+        ... ).verdict
+        'holds'
     """
 
     name: str
