@@ -17,7 +17,7 @@ def by_hand(
     network: nn.Module, optimizer: torch.optim.Optimizer, loss: Any, data: Data, budget: Budget
 ) -> dict[str, list[float]]:
     """Train with seed 5 as a user would; return the training losses and the final ones."""
-    order = Order(len(data.train), budget.batch_size, 5)
+    order = Order(len(data.train), budget.batch_size, 5, budget.order, data.train.y)
     torch.manual_seed(derive(5, "dropout"))
     losses: list[float] = []
     network.train()
@@ -67,10 +67,16 @@ def perceptron(outputs: int = 3) -> nn.Module:
 
 
 def compare(
-    tools: Any, factory: Any, data: Data, objective: Objective, loss: Any, name: str = "momentum"
+    tools: Any,
+    factory: Any,
+    data: Data,
+    objective: Objective,
+    loss: Any,
+    name: str = "momentum",
+    order: str = "shuffled",
 ) -> None:
     recipe, kind, options = OPTIMIZERS[name]
-    budget = Budget(steps=25, batch_size=16, evaluate_every=1)
+    budget = Budget(steps=25, batch_size=16, evaluate_every=1, order=order)
     ours, theirs = tools.built(factory, 5), tools.built(factory, 5)
     [outcome] = train(Alone(ours, recipe, objective), [5], data, budget)
     # The fused kernels differ from torch's default ones in the last digit.
@@ -86,6 +92,12 @@ def compare(
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_classes_with_every_optimizer(name: str, tools: Any):
     compare(tools, perceptron, tools.make_data(), Objective("classes"), F.cross_entropy, name)
+
+
+@pytest.mark.parametrize("order", ["fixed", "sorted"])
+def test_batches_that_are_kept(order: str, tools: Any):
+    data, objective = tools.make_data(), Objective("classes")
+    compare(tools, perceptron, data, objective, F.cross_entropy, order=order)
 
 
 def test_a_single_logit(tools: Any):

@@ -29,6 +29,7 @@ def test_the_defaults_of_compare_are_fine():
         ({"loss": "mse"}, "unknown loss 'mse'"),
         ({"loss": "hubr_loss"}, "did you mean 'huber_loss'?"),
         ({"loss": 3}, "loss=3: give a function of output and target, or its name"),
+        ({"order": "shufled"}, "unknown order 'shufled' (did you mean 'shuffled'?)"),
         ({"target": 1.2}, "target=1.2: no run can reach it, since accuracy lies in (0, 1]"),
         ({"target": 0.0}, "target=0.0: no run"),
         ({"target": float("nan")}, "target=nan: no run"),
@@ -61,6 +62,14 @@ def test_all_mistakes_come_at_once():
 def test_a_regression_has_targets_up_to_1_and_below_0():
     assert replace(GOOD, target=-0.5).problems("regression") == []
     assert "R² is at most 1" in replace(GOOD, target=1.01).problems("regression")[0]
+
+
+def test_only_classes_can_be_sorted():
+    asked = replace(GOOD, order="sorted")
+    assert asked.problems("classes") == asked.problems(None) == []
+    for task in ("regression", "heads"):
+        assert "it needs one label each" in asked.problems(task)[0]
+    assert asked.identity()["order"] == "sorted"
 
 
 def test_a_batch_is_at_most_the_training_split(data: Callable[..., Data]):

@@ -5,7 +5,7 @@ from normwise.stack.executor import Executor, InProcess, Processes
 from normwise.stack.heads import Heads, goal_of
 from normwise.stack.loop import Budget, Evaluation, Outcome, Stack, train
 from normwise.stack.objective import LOSSES, Goal, Objective, Scores
-from normwise.stack.order import Order
+from normwise.stack.order import ORDERS, Order
 from normwise.stack.penalties import Penalty
 from normwise.stack.planner import Planner, Run, Share
 from normwise.stack.recipes import OPTIMIZERS, Recipe
@@ -17,6 +17,7 @@ from normwise.stack.stacked import Stacked
 __all__ = [
     "LOSSES",
     "OPTIMIZERS",
+    "ORDERS",
     "SCHEDULES",
     "Alone",
     "Budget",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from normwise.data import Data, Split
-from normwise.samples import Samples, Targets
+from normwise.samples import Samples, Targets, tensors
 from normwise.stack.feeding import Resident
 from normwise.stack.objective import Scores
 from normwise.stack.order import Order
@@ -28,6 +28,7 @@ class Budget:
         evaluate_every: steps between evaluations; there is one before the first step and one
             after the last, too.
         steps_per_epoch: steps in one pass over the training split.
+        order: of the samples: one of `normwise.stack.ORDERS`.
 
     Example:
         >>> budget = Budget(steps=10, batch_size=64, evaluate_every=4)
@@ -39,6 +40,7 @@ class Budget:
     batch_size: int
     evaluate_every: int
     steps_per_epoch: int = 1
+    order: str = "shuffled"
 
     def is_evaluation(self, step: int) -> bool:
         """Tell whether the run is evaluated after this many steps."""
@@ -195,7 +197,10 @@ class _Training:
         observe: Observer | None,
     ) -> None:
         self.stack, self.data, self.budget, self.observe = stack, data, budget, observe
-        self.orders = [Order(len(data.train), budget.batch_size, seed) for seed in seeds]
+        labels = tensors(data.train.y)[0].cpu() if budget.order == "sorted" else None
+        self.orders = [
+            Order(len(data.train), budget.batch_size, seed, budget.order, labels) for seed in seeds
+        ]
         self.outcomes = [Outcome() for _ in seeds]
         self.active = list(range(len(seeds)))
         self.losses = torch.zeros(len(seeds), device=data.train.device, dtype=torch.float64)

@@ -39,6 +39,7 @@ def compare(
     margin: float | None = None,
     evaluate_every: int | None = None,
     measure: Measure | None = None,
+    order: str = "shuffled",
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
     device: str | torch.device = "cpu",
@@ -91,6 +92,8 @@ def compare(
         measure: a function of a run's network, in evaluation mode, that returns numbers by name;
             it is called at every evaluation, leaves no trace in the run, and its numbers are in
             `study.measured()`.
+        order: `shuffled` draws new batches for every epoch; with `fixed` the same samples meet in
+            every epoch, and with `sorted` those of a class; the turn of the batches is drawn anew.
         out: folder for the report, the tables and every finished run; None keeps all in memory.
         resume: go on with the study that `out` holds, skipping finished runs.
         device: where to train.
@@ -123,7 +126,7 @@ def compare(
         "wd": wd,
     }
     settings = Settings(
-        epochs, batch_size, recipe, options, loss, evaluate_every, target, margin, measure
+        epochs, batch_size, recipe, options, loss, evaluate_every, target, margin, measure, order
     )
     plan = Plan.of(model, data, variants, seeds, settings, device, workers, stack)
     return plan.run(out, resume, progress)

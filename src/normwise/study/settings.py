@@ -10,7 +10,7 @@ from torch import nn
 
 from normwise.data import Data
 from normwise.errors import Problems, suggest
-from normwise.stack import LOSSES, OPTIMIZERS, Budget, Recipe
+from normwise.stack import LOSSES, OPTIMIZERS, ORDERS, Budget, Recipe
 from normwise.stack.objective import Loss
 from normwise.study.variants import Variant
 from normwise.study.words import parse_options
@@ -37,6 +37,7 @@ class Settings:
         target: value of the metric that runs are to reach, or None for the baseline's median best.
         margin: difference of the metric that does not matter, or None.
         measure: what else is measured of a network at every evaluation, or None.
+        order: of the training samples.
     """
 
     epochs: int
@@ -48,6 +49,7 @@ class Settings:
     target: float | None
     margin: float | None
     measure: Measure | None = None
+    order: str = "shuffled"
 
     def problems(self, task: str | None) -> list[str]:
         """Return all that cannot be meant; `task` is None while it is not known."""
@@ -68,6 +70,7 @@ class Settings:
             problems.add(f"loss={self.loss!r}: give a function of output and target, or its name")
         if not (self.measure is None or callable(self.measure)):
             problems.add(f"measure={self.measure!r}: give a function of a network")
+        problems.add(*_order_problems(self.order, task))
         smooth, plain = self.options.get("smooth"), self.loss in (None, "cross_entropy")
         if smooth and not (plain and task in (None, "classes")):
             problems.add(f"smooth={smooth}: only cross-entropy smooths its labels; leave it out")
@@ -89,7 +92,8 @@ class Settings:
             affordable = int(_EVALUATION_SHARE * steps * batch_size / len(data.val))
             evaluations = min(max(affordable, _EVALUATIONS[0]), _EVALUATIONS[1])
             every = math.ceil(steps / evaluations)
-        return Budget(steps, batch_size, min(every, steps), len(data.train) // batch_size)
+        per_epoch = len(data.train) // batch_size
+        return Budget(steps, batch_size, min(every, steps), per_epoch, self.order)
 
     def recipe_for(self, variant: Variant, data: Data) -> Recipe:
         """Return how the runs of a variant are trained; its own words go before the study's.
@@ -115,6 +119,7 @@ class Settings:
             "loss": loss,
             "evaluate_every": self.evaluate_every,
             **({} if self.measure is None else {"measure": _name(self.measure)}),
+            **({} if self.order == "shuffled" else {"order": self.order}),
         }
 
 
@@ -147,6 +152,17 @@ def not_counting(name: str, value: Any) -> list[str]:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return []
     return [f"{name}={value!r}: a whole number, 1 or more, is needed"]
+
+
+def _order_problems(order: Any, task: str | None) -> list[str]:
+    if order not in ORDERS:
+        known = ", ".join(ORDERS)
+        return [f"unknown order {order!r}{suggest(str(order), ORDERS)}: use one of {known}"]
+    if order == "sorted" and task not in (None, "classes"):
+        return [
+            "order='sorted' brings samples of a class together: it needs one label each"
+        ]
+    return []
 
 
 def _recipe_problems(recipe: Recipe) -> list[str]:
