@@ -53,3 +53,16 @@ def test_sizes_are_pixels():
     axes = drawing.box(figure, left=40, top=30, right=100, bottom=50)
     frame = axes.get_window_extent()
     assert np.allclose([frame.x0, frame.y0, frame.x1, frame.y1], [40, 50, 380, 270])
+
+
+def test_ticks_of_few_and_of_many_powers():
+    axes = drawing.box(drawing.sheet(400, 300), 50, 10, 10, 10)
+    for limits, expected in (
+        ((1, 100), {"1", "2", "5", "10", "20", "50", "100"}),
+        ((1e-17, 10), {"1e−14", "1e−8", "1e−5", "10"}),
+    ):
+        axes.set_yscale("log")
+        drawing.powers(axes.yaxis)
+        axes.set_ylim(*limits)
+        ticks = axes.yaxis.get_majorticklocs()
+        assert expected <= set(axes.yaxis.get_major_formatter().format_ticks(ticks))

@@ -1,7 +1,7 @@
 """Figures and HTML pages from plain tables; knows neither studies nor networks."""
 
 from normwise.report.book import BookTables, Chapter, Correction, book_page
-from normwise.report.charts import Chart, Dots, Hills, Lines, chart_plans, hill_rows
+from normwise.report.charts import Chart, Dots, Graph, Hills, Lines, chart_plans, hill_rows
 from normwise.report.figures import save_figures, save_plans, study_figures
 from normwise.report.findings import FindingsTables, TrainingTables
 from normwise.report.findings_page import findings_page
@@ -15,6 +15,7 @@ __all__ = [
     "Correction",
     "Dots",
     "FindingsTables",
+    "Graph",
     "Hills",
     "Lines",
     "StudyTables",

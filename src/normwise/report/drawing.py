@@ -21,7 +21,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from scipy.optimize import isotonic_regression
 
 from normwise.report.palette import LIGHT, Pen
-from normwise.report.wording import as_given, whole
+from normwise.report.wording import as_given, brief, whole
 
 DOT = 72  # dots per inch, so that matplotlib's points are pixels
 TEXT, SMALL = 12.0, 10.5
@@ -91,9 +91,21 @@ def plain_numbers(axis: Axis) -> None:
 
 def powers(axis: Axis) -> None:
     """Write the ticks of a logarithmic axis as plain numbers."""
-    axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=6))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_locator(_Powers(10, numticks=8))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
     axis.set_minor_formatter(NullFormatter())
+
+
+class _Powers(LogLocator):
+    """Powers of ten, and 2 and 5 between them where there are few."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        self.set_params(subs=(1.0, 2.0, 5.0) if vmax < 1000 * vmin else (1.0,))
+        return super().tick_values(vmin, vmax)
+
+
+def _power(value: float) -> str:
+    return f"{value:g}" if 1e-4 <= value < 1e5 else brief(value)
 
 
 def steps_axis(axes: Axes, last: float) -> None:

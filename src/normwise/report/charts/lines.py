@@ -173,12 +173,13 @@ class Lines:
 
         extra = [] if self.points is None else numbers(self.points, "y")[:, 0].tolist()
         extra += [] if self.level is None else [self.level]
+        if "y" in self.log:
+            positive = np.log(y[np.isfinite(y) & (y > 0)])
+            low, high = np.exp(drawing.robust_limits(positive) or (-1.0, 1.0))
+            low, high = min([low, *(v for v in extra if v > 0)]), max([high, *extra])
+            return low / 1.15, high * 1.15
         low, high = drawing.robust_limits(y) or (0.0, 1.0)
         low, high = min([low, *extra]), max([high, *extra])
-        if "y" in self.log:
-            positive = y[np.isfinite(y) & (y > 0)]
-            low = max(low, positive.min()) if len(positive) else 1e-3
-            return low / 1.15, high * 1.15
         pad = 0.05 * (high - low) or 0.1 * abs(high) or 0.1
         return low - pad, high + pad
 
