@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor
 
 from normwise.data import Data
 from normwise.lab.budget import Budget
@@ -58,16 +57,16 @@ class BackpropWalk(Claim):
         """Walk both graphs."""
         nodes = _walk()
         error = max(abs(nodes[name].grad.item() - _quotient(name)) for name in _INPUTS)
-        chains = pd.DataFrame([_chain(depth) for depth in range(1, _DEPTH + 1)])
-        differs, most = chains["difference"].max(), int(chains["most"].max())
+        chains = [_chain(depth) for depth in range(1, _DEPTH + 1)]
+        differs, most = (max(chain[what] for chain in chains) for what in ("difference", "most"))
         return self.result(
             both(within(error, _TOLERANCE), within(differs, _TOLERANCE), within(most, 1)),
             [
                 Number("largest |gradient − difference quotient|", error),
                 Number("largest relative difference of walk and sum over paths", differs),
                 Number("visits of a node, at most", most),
-                Number(f"visits in the chain of {_DEPTH} steps", chains["visits"].iloc[-1]),
-                Number(f"paths through the chain of {_DEPTH} steps", chains["paths"].iloc[-1]),
+                Number(f"visits in the chain of {_DEPTH} steps", chains[-1]["visits"]),
+                Number(f"paths through the chain of {_DEPTH} steps", chains[-1]["paths"]),
             ],
             [_graph(nodes), _costs(chains)],
             [
@@ -138,13 +137,13 @@ def _reachable(root: Any) -> set[Any]:
     return found
 
 
-def _graph(nodes: dict[str, Tensor]) -> Graph:
+def _graph(nodes: dict[str, Any]) -> Graph:
     table = [
         {
             "node": name,
             "text": _NODES.get(name, name),
             "value": node.item(),
-            "gradient": node.grad.item(),  # pyright: ignore[reportOptionalMemberAccess]
+            "gradient": node.grad.item(),
         }
         for name, node in nodes.items()
     ]
@@ -166,9 +165,10 @@ def _graph(nodes: dict[str, Tensor]) -> Graph:
     )
 
 
-def _costs(chains: pd.DataFrame) -> Lines:
+def _costs(chains: list[dict[str, float]]) -> Lines:
+    frame = pd.DataFrame(chains, index=range(1, len(chains) + 1))
     table = pd.concat(
-        pd.DataFrame({"series": name, "x": chains.index + 1, "y": chains[column]})
+        pd.DataFrame({"series": name, "x": frame.index, "y": frame[column]})
         for name, column in (("all paths", "paths"), ("nodes visited", "visits"))
     )
     return Lines(
