@@ -83,6 +83,40 @@ def test_every_option_arrives(normwise):
     assert told["folder"] == "here"
 
 
+def test_every_word_is_an_option(normwise):
+    options = {
+        "--schedule": "cosine",
+        "--warmup": "0.5",
+        "--clip": "2",
+        "--smooth": "0.1",
+        "--l1": "1e-5",
+        "--l2": "1e-4:0*",
+        "--wd": "0.01",
+        "--entropy": "0.2",
+        "--augment": "noise:0.1",
+        "--accumulate": "2",
+        "--precision": "bf16",
+    }
+    arguments = [text for pair in options.items() for text in pair]
+    ended = normwise(*SMALL, *arguments, "--out", "here")
+    assert ended.code == 0, ended.err
+    identity = json.loads(Path("here/study.json").read_text())["identity"]
+    wanted = {
+        "schedule": "cosine",
+        "warmup": 0.5,
+        "clip": 2.0,
+        "smooth": 0.1,
+        "entropy": 0.2,
+        "l1": "1e-5",
+        "l2": "1e-4:0*",
+        "wd": "0.01",
+        "aug": "noise:0.1",
+        "accumulate": 2,
+        "precision": "bf16",
+    }
+    assert {key: identity[key] for key in wanted} == wanted
+
+
 def test_json_alone_is_on_standard_output(normwise):
     arguments = [text if text != "nets.py:small" else "nets.py:chatty" for text in SMALL]
     ended = normwise(*arguments, "--format", "json")

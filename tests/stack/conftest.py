@@ -64,7 +64,7 @@ def train_alone(
     """Train every network in a loop of its own; return outcomes and final states."""
     outcomes, states = [], []
     for network, recipe, seed in zip(networks, recipes, seeds, strict=True):
-        outcomes += train(Alone(network, recipe, objective), [seed], data, budget)
+        outcomes += train(Alone(network, recipe, objective, seed), [seed], data, budget)
         states.append(state_of(network))
     return outcomes, states
 

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from normwise.data import Data, Head, Split
-from normwise.stack import Heads, Objective, Recipe, goal_of, seeded
+from normwise.errors import UsageError
+from normwise.stack import Heads, Objective, Penalty, Recipe, goal_of, seeded
 
 KIND, SIZE = Objective("classes"), Objective("regression")
 
@@ -57,6 +58,17 @@ def test_the_loss_is_the_weighted_sum_of_the_heads_losses():
     )
 
 
+def test_the_entropy_is_that_of_the_heads_with_classes():
+    kind, size = torch.randn(4, 3).double(), torch.randn(4, 1).double()
+    heads = Heads({"kind": KIND, "size": SIZE}, {"kind": 0.25})
+    target = {"kind": torch.tensor([0, 2, 1, 1]), "size": torch.randn(4)}
+    found = heads.confidence({"kind": kind, "size": size}, target)
+    entropy = torch.distributions.Categorical(logits=kind).entropy().mean()
+    assert found.item() == pytest.approx(-0.25 * entropy.item(), rel=1e-12)
+    with pytest.raises(UsageError, match="no head predicts any"):
+        Heads({"size": SIZE}).confidence({"size": size}, {"size": target["size"]})
+
+
 def test_the_score_is_the_mean_of_the_heads_metrics():
     heads = Heads({"kind": KIND, "size": SIZE})
     output = {"kind": torch.eye(4)[[0, 2, 1, 3]], "size": torch.tensor([[0.0], [1], [2], [4]])}
@@ -98,5 +110,6 @@ def test_a_run_in_a_stack_is_the_run_alone(form, tools):
         with seeded(seed):
             return TwoOfBoth().double()
 
-    recipes = [Recipe("adam", lr=lr) for lr in (0.01, 0.02, 0.02)]
+    recipes = [Recipe("adam", lr=lr) for lr in (0.01, 0.02)]
+    recipes.append(Recipe("adam", lr=0.02, entropy=0.1, l2=Penalty(0.01, "image*")))
     tools.agree(network, recipes, data, objective=goal_of(data, loss_weights={"size": 0.5}))

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.stats import entropy
 from sklearn.metrics import r2_score
 from torch import Tensor
 
+from normwise.errors import UsageError
 from normwise.stack import LOSSES, Objective
 
 
@@ -53,6 +55,32 @@ def test_several_outputs():
     output, y, objective = draw(21, 3), draw(21, 3, seed=1), Objective("regression", "l1_loss")
     assert objective.loss(output, y).item() == pytest.approx((output - y).abs().mean().item())
     assert score(objective, output, y) == pytest.approx(r2_score(y, output), rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(20, 4), (5, 4, 3)])
+def test_the_entropy_of_classes(shape: tuple[int, ...]):
+    logits, y = 4 * draw(*shape), torch.zeros(shape[:-1], dtype=torch.long)
+    expected = entropy(np.exp(logits.numpy()), axis=-1).mean()
+    assert Objective("classes").confidence(logits, y).item() == pytest.approx(-expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(20,), (20, 1)])
+def test_the_entropy_of_a_single_logit(shape: tuple[int, ...]):
+    logits, y = 4 * draw(*shape), torch.arange(20) % 2
+    p = 1 / (1 + np.exp(-logits.flatten().numpy()))
+    expected = entropy(np.stack([p, 1 - p])).mean()
+    assert Objective("classes").confidence(logits, y).item() == pytest.approx(-expected, rel=1e-12)
+
+
+def test_an_entropy_of_one_class_is_nothing_and_has_a_gradient():
+    logits = torch.tensor([[900.0, -900.0, 0.0]], dtype=torch.float64, requires_grad=True)
+    confidence = Objective("classes").confidence(logits, torch.tensor([0]))
+    confidence.backward()
+    assert confidence.item() == 0
+    assert logits.grad is not None
+    assert torch.equal(logits.grad, torch.zeros(1, 3).double())
+    with pytest.raises(UsageError, match="this is a regression"):
+        Objective("regression").confidence(logits, logits)
 
 
 def test_sequences_of_classes():

@@ -110,12 +110,6 @@ def test_a_weight_without_gradient_stays(name: str):
     assert torch.equal(both.weights[1], before[[0, 2]])
 
 
-def test_one_kind_of_optimizer_in_a_stack():
-    nothing = StackedShrinking([{}] * 2, ["weight"], torch.device("cpu"))
-    with pytest.raises(ValueError, match="one kind"):
-        stacked_optimizer([torch.ones(2, 3)], [Recipe("sgd"), Recipe("adam")], nothing)
-
-
 def test_defaults_are_torchs():
     weight = torch.nn.Parameter(torch.ones(2))
     frozen = torch.nn.Parameter(torch.ones(2), requires_grad=False)

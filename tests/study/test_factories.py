@@ -10,7 +10,7 @@ from torch import nn
 
 from normwise.data import Data
 from normwise.errors import UsageError
-from normwise.stack import Objective, Recipe
+from normwise.stack import Objective, Own, Recipe
 from normwise.study.factories import Workshop, make, resolve_factory
 from normwise.study.variants import Variant, parse_variants
 
@@ -267,3 +267,20 @@ def test_checking_leaves_torchs_random_state(data, net: Net):
     before = torch.get_rng_state()
     workshop(data("classes"), net).check(*untuned("plain,dropout=0.5,batch"), 0, 16)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_bfloat16_is_refused_in_float64(data):
+    loaded = data("classes", "float64")
+    shop = Workshop(lambda: nn.Linear(6, 3).double(), loaded, Objective("classes"))
+    variants, recipes = parse_variants("plain,lr=2x"), [Recipe(), Recipe(precision="bf16")]
+    with pytest.raises(UsageError) as caught:
+        shop.check(variants, recipes, 0, 16)
+    [problem] = caught.value.problems
+    assert problem.startswith("variant 'lr=2x': precision=bf16: the network is in float64")
+
+
+def test_an_augmentation_is_tried(data):
+    shop = workshop(data("classes"), lambda: nn.Linear(6, 3))
+    recipe = Recipe(augment=(Own(lambda x, generator: x[:3]),))
+    with pytest.raises(UsageError, match=r"returned \(3, 6\) float32 for a batch of \(16, 6\)"):
+        shop.check(parse_variants("plain"), [recipe], 0, 16)

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from normwise.data import Data
+from normwise.data import Data, Noise
 from normwise.errors import UsageError
-from normwise.stack import Budget, Penalty, Recipe, Schedule
+from normwise.stack import Budget, Own, Penalty, Recipe, Schedule
 from normwise.study.settings import Settings, read_seeds
 from normwise.study.variants import parse_variants
 
@@ -197,9 +197,24 @@ def test_schedules_by_default_fit_the_training(data: Callable[..., Data]):
         assert recipe_for(f"schedule={text}", loaded).schedule == schedule
 
 
+def test_schedules_count_the_steps_of_the_optimizer(data: Callable[..., Data]):
+    loaded = data("classes")
+    epoch = len(loaded.train) // 8
+    for order in ("accumulate=3+schedule=cosine+warmup=1", "schedule=cosine+warmup=1+accumulate=3"):
+        recipe = recipe_for(order, loaded)
+        assert recipe.accumulate == 3
+        assert recipe.schedule == Schedule("cosine", 6 * epoch // 3, warmup=-(-epoch // 3))
+    steps = recipe_for("schedule=step=2", loaded, accumulate=2).schedule
+    assert steps == Schedule("step", 6 * epoch // 2, every=-(-2 * epoch // 2))
+    falls = recipe_for("schedule=exponential=0.5", loaded, accumulate=epoch).schedule
+    assert falls == Schedule("exponential", 6, every=1, factor=0.5)
+
+
 @pytest.mark.parametrize(
     ("variant", "options", "told"),
     [
+        ("accumulate=10", {}, "accumulate=10: more batches than an epoch has, which are 9"),
+        ("warmup=6", {"accumulate": 2}, "warmup=6: 6 epochs are no less than the whole training"),
         ("warmup=6", {}, "warmup=6: 6 epochs are no less than the whole training, which has 6"),
         ("schedule=step=7", {}, "schedule=step=7: 7 epochs are no less than the whole"),
         ("schedule=cyclic", {"warmup": 1}, "schedule=cyclic begins with a rise of its own"),
@@ -212,9 +227,34 @@ def test_words_that_clash(variant: str, options: dict, told: str, data: Callable
 
 
 def test_options_are_checked_with_everything_else():
-    options = {"schedule": "cosin", "warmup": -1, "clip": 0, "smooth": 1}
+    options = {"schedule": "cosin", "warmup": -1, "clip": 0, "smooth": 1, "aug": "nois:1"}
     problems = replace(GOOD, options=options).problems("classes")
-    assert len(problems) == 4
+    assert len(problems) == 5
     assert "did you mean 'cosine'?" in problems[0]
     [problem] = replace(GOOD, options={"smooth": 0.1}).problems("regression")
     assert "only cross-entropy smooths its labels" in problem
+    [problem] = replace(GOOD, options={"entropy": 0.1}).problems("regression")
+    assert "only predicted classes have an entropy" in problem
+
+
+def test_all_contradictions_of_a_variant_come_at_once(data: Callable[..., Data]):
+    with pytest.raises(UsageError) as caught:
+        recipe_for("entropy=0.1+aug=rotate:9/noise:1+accumulate=99+warmup=7", data("regression"))
+    told = caught.value.problems
+    assert [problem.partition(":")[0] for problem in told] == [
+        "accumulate=99",
+        "warmup=7",
+        "entropy=0.1",
+        "aug=rotate",
+    ]
+
+
+def test_an_augmentation_of_the_users_own(data: Callable[..., Data]):
+    def flip(x, generator):
+        return x
+
+    loaded, options = data("classes"), {"aug": flip}
+    assert recipe_for("batch", loaded, **options).augment == (Own(flip),)
+    assert recipe_for("aug=none", loaded, **options).augment == ()
+    assert recipe_for("aug=noise:1", loaded, **options).augment == (Noise(1.0),)
+    assert replace(GOOD, options=options).identity()["aug"] == flip.__qualname__

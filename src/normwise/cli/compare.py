@@ -18,8 +18,8 @@ _VARIANTS = (
     "dropout=P, gaussian-dropout=P, uout=P, concrete-dropout, locked-dropout=P, dropblock=P, "
     "dropconnect=P, input-dropout=P, ws, lr=5x, "
     "lr=0.05, init=he|xavier|normal=STD|zero, act=NAME, which is relu, sigmoid, tanh, "
-    "elu, leaky_relu, gelu or silu, and schedule=, warmup=, clip=, smooth=, l1=, l2= and wd= as "
-    "below."
+    "elu, leaky_relu, gelu or silu, and schedule=, warmup=, clip=, smooth=, l1=, l2=, wd=, "
+    "entropy=, aug= (as --augment), accumulate= and precision= as below."
 )
 
 
@@ -83,6 +83,25 @@ def compare(
     wd: Annotated[
         str | None,
         typer.Option(help="Decoupled weight decay, likewise.", show_default="0"),
+    ] = None,
+    entropy: Annotated[
+        float | None,
+        typer.Option(help="Bonus for the entropy of predicted classes.", show_default="0"),
+    ] = None,
+    augment: Annotated[
+        str | None,
+        typer.Option(
+            help="Random changes of training samples: noise:STD, shift:PIXELS, rotate:DEGREES, "
+            "erase; several joined by /.",
+            show_default="none",
+        ),
+    ] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(help="Batches to a step of the optimizer.", show_default="1")
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="bf16: forward and loss in bfloat16.", show_default="full"),
     ] = None,
     loss: Annotated[
         str | None,
@@ -152,6 +171,10 @@ def compare(
                 l1=l1,
                 l2=l2,
                 wd=wd,
+                entropy=entropy,
+                augment=augment,
+                accumulate=accumulate,
+                precision=precision,
                 loss=loss,
                 target=target,
                 margin=margin,

@@ -1,10 +1,11 @@
 """Train runs: the one training loop, and what it needs to be the same run every time."""
 
 from normwise.stack.alone import Alone
+from normwise.stack.augmenting import Augmenter, Own
 from normwise.stack.executor import Executor, InProcess, Processes
 from normwise.stack.heads import Heads, goal_of
 from normwise.stack.loop import Budget, Evaluation, Outcome, Stack, train
-from normwise.stack.objective import LOSSES, Goal, Objective, Scores
+from normwise.stack.objective import LOSSES, Goal, Objective, Scores, minimised
 from normwise.stack.order import ORDERS, Order
 from normwise.stack.penalties import Penalty
 from normwise.stack.planner import Planner, Run, Share
@@ -20,6 +21,7 @@ __all__ = [
     "ORDERS",
     "SCHEDULES",
     "Alone",
+    "Augmenter",
     "Budget",
     "Evaluation",
     "Executor",
@@ -30,6 +32,7 @@ __all__ = [
     "Objective",
     "Order",
     "Outcome",
+    "Own",
     "Penalty",
     "Planner",
     "Processes",
@@ -42,6 +45,7 @@ __all__ = [
     "Stacked",
     "derive",
     "goal_of",
+    "minimised",
     "seeded",
     "train",
 ]

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 
 from normwise.data import Split
 from normwise.samples import Samples, Targets, each, forward
+from normwise.stack.augmenting import Augmenter
 from normwise.stack.evaluation import evaluate
-from normwise.stack.objective import Goal, Scores
+from normwise.stack.objective import Goal, Scores, minimised
 from normwise.stack.penalties import Shrinking
 from normwise.stack.recipes import Recipe
 
@@ -17,8 +18,9 @@ class Alone:
 
     Args:
         network: trained in place.
-        recipe: its optimizer.
+        recipe: how.
         objective: its loss and metric.
+        seed: fixes how its batches are augmented.
 
     Raises:
         UsageError: the recipe is for layers that the network does not have.
@@ -33,14 +35,17 @@ class Alone:
         True
     """
 
-    def __init__(self, network: nn.Module, recipe: Recipe, objective: Goal) -> None:
+    def __init__(self, network: nn.Module, recipe: Recipe, objective: Goal, seed: int = 0) -> None:
         self._network = network.train()
         self._recipe, self._objective = recipe, objective
         self._optimizer = recipe.build(network.parameters())
+        self._optimizer.zero_grad()
         self._shrinking = Shrinking(network, recipe.penalties)
+        self._device = next(network.parameters()).device
+        self._augmenter = Augmenter([recipe.augment], [seed], self._device)
         self._dial = recipe.dial()
         self._set_dial()
-        self._size = 1
+        self._size, self._batches = 1, 0
 
     @property
     def size(self) -> int:
@@ -53,21 +58,30 @@ class Alone:
         return self._size
 
     def step(self, x: Samples, y: Targets) -> Tensor:
-        """Update the network on the one batch in `x` and `y`; return its loss, shape (1,)."""
-        x, y = each(x, _only), each(y, _only)
-        smoothing = self._recipe.label_smoothing
-        loss = self._objective.loss(forward(self._network, x), y, smoothing)
-        self._optimizer.zero_grad()
-        loss.backward()
+        """Let the network learn from the one batch in `x` and `y`; return its loss, shape (1,)."""
+        recipe = self._recipe
+        x, y = each(self._augmenter(x), _only), each(y, _only)
+        with recipe.autocast(self._device):
+            output = forward(self._network, x)
+            settings = recipe.label_smoothing, recipe.entropy
+            loss, whole = minimised(self._objective, output, y, *settings)
+        (whole / recipe.accumulate if recipe.accumulate > 1 else whole).backward()
+        self._batches += 1
+        if self._batches % recipe.accumulate == 0:
+            self._update()
+        return loss.detach()[None]
+
+    def _update(self) -> None:
+        """Take a step of the optimizer."""
         self._shrinking.add_gradients()
         if self._recipe.clip is not None:
             nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.clip)
         self._shrinking.decay(self._optimizer.param_groups[0]["lr"])
         self._optimizer.step()
+        self._optimizer.zero_grad()
         if self._dial is not None:
             self._dial.step()
             self._set_dial()
-        return loss.detach()[None]
 
     def evaluate(self, split: Split) -> list[Scores]:
         """Return loss and metric on a split."""

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from normwise.data import Data
+from normwise.errors import UsageError
 from normwise.stack.objective import Goal, Loss, Metric, Objective
 
 Losses = str | Loss | Mapping[str, str | Loss] | None
@@ -52,6 +53,21 @@ class Heads:
         objective = self._objectives[name]
         smoothing = label_smoothing if objective.task == "classes" else 0.0
         return objective.loss(output, target, smoothing)
+
+    def confidence(self, output: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
+        """Return the negative entropies of the heads that predict classes, weighted as the losses.
+
+        Raises:
+            UsageError: there are no such heads.
+        """
+        terms = [
+            self._weights[name] * objective.confidence(output[name], target[name])
+            for name, objective in self._objectives.items()
+            if objective.task == "classes"
+        ]
+        if not terms:
+            raise UsageError("entropy is that of predicted classes, and no head predicts any")
+        return sum(terms[1:], terms[0])
 
     def tally(
         self, output: Mapping[str, Tensor], target: Mapping[str, Tensor]

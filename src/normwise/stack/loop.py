@@ -23,8 +23,9 @@ class Budget:
     """How long a run trains and when it is looked at.
 
     Attributes:
-        steps: optimizer steps in all.
-        batch_size: samples in a step.
+        steps: batches in all, each of which is a step of the optimizer, unless a recipe
+            accumulates several for one.
+        batch_size: samples in a batch.
         evaluate_every: steps between evaluations; there is one before the first step and one
             after the last, too.
         steps_per_epoch: steps in one pass over the training split.

@@ -57,6 +57,10 @@ class Goal(Protocol):
         """Return the mean loss of a batch, a scalar."""
         ...
 
+    def confidence(self, output: Any, target: Any) -> Tensor:
+        """Return the negative entropy of the predicted classes, a scalar."""
+        ...
+
     def tally(self, output: Any, target: Any) -> Any:
         """Return what a part of a split contributes to the score."""
         ...
@@ -122,6 +126,27 @@ class Objective:
             return F.mse_loss(output, target)
         return (F.binary_cross_entropy_with_logits if single else F.cross_entropy)(output, target)
 
+    def confidence(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return the negative entropy of the predicted classes, the mean over a batch: Σ p log p.
+
+        p is the softmax of the output, or for a single logit its sigmoid and the rest. Added to the
+        loss, times a strength, it is the bonus for entropy of Pereyra et al. 2017.
+
+        Args:
+            output: of the network.
+            target: likewise.
+
+        Raises:
+            UsageError: there are no classes.
+        """
+        if self.task != "classes":
+            raise UsageError("entropy is that of predicted classes, and this is a regression")
+        output, target = self._aligned(output, target)
+        if output.ndim == target.ndim:
+            output = torch.stack([output, torch.zeros_like(output)], 1)
+        log_p = output.log_softmax(1)
+        return (log_p.exp() * log_p).sum(1).mean()
+
     def _smoothed(self, output: Tensor, target: Tensor, label_smoothing: float) -> Tensor:
         plain = self._loss is None or self._loss is F.cross_entropy
         if self.task != "classes" or output.ndim == target.ndim or not plain:
@@ -168,6 +193,22 @@ class Objective:
         if self.task == "regression" and output.ndim == 1:
             return output[:, None], target[:, None]
         return output, target
+
+
+def minimised(
+    goal: Goal, output: Any, target: Any, label_smoothing: float, entropy: float
+) -> tuple[Tensor, Tensor]:
+    """Return the loss of a batch that is reported, and the one that is minimised.
+
+    Args:
+        goal: tells them.
+        output: of the network.
+        target: likewise.
+        label_smoothing: as in the goal's `loss`.
+        entropy: strength of the bonus for entropy, which only the second has.
+    """
+    loss = goal.loss(output, target, label_smoothing)
+    return loss, loss + entropy * goal.confidence(output, target) if entropy else loss
 
 
 def _number(value: Any, name: str) -> float:

@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 
 from normwise.stack.penalties import StackedShrinking, like
-from normwise.stack.products import Product
+from normwise.stack.products import Gradient, Product
 from normwise.stack.recipes import Recipe, build
 from normwise.stack.schedules import Dial
-
-Gradient = Tensor | Product | None
 
 
 class StackedOptimizer(Protocol):
@@ -46,12 +44,7 @@ def stacked_optimizer(
         weights: of all runs, each `(runs, ...)` and contiguous; updated in place.
         recipes: one per run; all of one kind of optimizer.
         shrinking: what keeps the weights small.
-
-    Raises:
-        ValueError: the recipes are of several kinds.
     """
-    if len({recipe.optimizer for recipe in recipes}) > 1:
-        raise ValueError("runs of a stack have one kind of optimizer")
     plain = all(
         recipe.optimizer == "sgd" and not recipe.momentum and recipe.clip is None
         for recipe in recipes

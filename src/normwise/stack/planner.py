@@ -39,7 +39,7 @@ class Run:
     Attributes:
         build: makes its network, with its initial weights.
         recipe: its optimizer.
-        seed: fixes its batches and dropout masks.
+        seed: fixes its batches, how they are augmented, and its dropout masks.
         architecture: equal for runs whose networks may be stacked.
 
     Example:
@@ -110,8 +110,8 @@ class Planner:
     def plan(self, runs: Sequence[Run]) -> tuple[int, list[Share]]:
         """Return the number of workers, and the shares: large ones first, then by run.
 
-        Runs of one architecture and optimizer form a group. Small groups take the plain loop. For
-        the others a few steps of the loop and of a stack are timed, and the faster is taken.
+        Runs of one architecture and kind of recipe form a group. Small groups take the plain loop.
+        For the others a few steps of the loop and of a stack are timed, and the faster is taken.
         """
         groups = _groups(runs)
         if not groups:
@@ -132,7 +132,7 @@ class Planner:
 
     def alone(self, run: Run) -> Alone:
         """Return a run on its own."""
-        return Alone(run.build(), run.recipe, self._objective)
+        return Alone(run.build(), run.recipe, self._objective, run.seed)
 
     def stacked(self, runs: Sequence[Run]) -> Stacked:
         """Return runs as one stack.
@@ -224,7 +224,7 @@ class Planner:
 
 
 def _groups(runs: Sequence[Run]) -> list[list[int]]:
-    """Positions of the runs by architecture and optimizer.
+    """Positions of the runs by architecture and kind of recipe.
 
     Equal recipes stand together, and every seed once before any comes again, so that runs of one
     seed can share its batches.
@@ -234,7 +234,7 @@ def _groups(runs: Sequence[Run]) -> list[list[int]]:
     places: list[tuple[int, int, int]] = []
     repeats: Counter[tuple[Any, ...]] = Counter()
     for position, run in enumerate(runs):
-        groups.setdefault((run.architecture, run.recipe.optimizer), []).append(position)
+        groups.setdefault((run.architecture, *run.recipe.kind), []).append(position)
         rank = ranks.setdefault(run.recipe, len(ranks))
         places.append((rank, repeats[run.architecture, rank, run.seed], position))
         repeats[run.architecture, rank, run.seed] += 1

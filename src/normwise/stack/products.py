@@ -50,6 +50,9 @@ class Product:
                 part.baddbmm_(self.left, right * right.new_tensor([first, *rest])[:, None, None])
 
 
+Gradient = Tensor | Product | None
+
+
 def batched(numbers: Sequence[float], count: int) -> Iterator[Sequence[float]]:
     """Yield numbers in parts of `count`."""
     return (numbers[start : start + count] for start in range(0, len(numbers), count))

@@ -1,12 +1,14 @@
 """How one run is trained: torch's optimizer by name, and what goes with it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from normwise.stack.augmenting import Steps
 from normwise.stack.penalties import PENALTIES, Penalties, Penalty
 from normwise.stack.schedules import CONSTANT, Dial, Schedule
 
@@ -38,6 +40,13 @@ class Recipe:
             learning rate of the moment (Loshchilov & Hutter 2019). Where it is given, 0 included,
             AdamW has no weight decay of its own besides; `weight_decay` of SGD and Adam, which is
             another thing, stays.
+        entropy: strength β of a bonus for predictions that are not too sure: the loss minimised has
+            a term -β H(p), H being the entropy of the predicted classes (Pereyra et al. 2017).
+        augment: what is done to every batch of training, at random, one after the other.
+        accumulate: batches whose gradients are averaged for one step of the optimizer; the schedule
+            counts such steps.
+        precision: `bf16` computes forward and loss in bfloat16 where torch.autocast does; weights
+            and evaluation stay as they are. None computes in the dtype of the weights.
         schedule: how the learning rate moves.
         clip: largest norm of all gradients together; longer ones are scaled down to it
             (`torch.nn.utils.clip_grad_norm_`; Pascanu et al. 2013). None leaves them.
@@ -61,6 +70,15 @@ class Recipe:
     l1: Penalty | None = None
     l2: Penalty | None = None
     wd: Penalty | None = None
+    entropy: float = 0.0
+    augment: Steps = ()
+    accumulate: int = 1
+    precision: str | None = None
+
+    @property
+    def kind(self) -> tuple[Hashable, ...]:
+        """What runs must have in common to train as one stack."""
+        return self.optimizer, self.accumulate, self.precision
 
     @property
     def penalties(self) -> Penalties:
@@ -70,6 +88,12 @@ class Recipe:
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Return torch's optimizer for these parameters."""
         return build([self], [[p for p in parameters if p.requires_grad]])
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
+        """Return the context in which a forward and its loss are computed."""
+        if self.precision is None:
+            return nullcontext()
+        return torch.autocast(device.type, torch.bfloat16)
 
     def options(self) -> dict[str, Any]:
         """Return the arguments of torch's optimizer."""

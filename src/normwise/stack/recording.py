@@ -58,6 +58,19 @@ Gradients = dict[str, Tensor | Product]
 
 
 @dataclass(frozen=True)
+class Bonus:
+    """A term that is minimised with the loss, and is no part of the loss that is returned.
+
+    Attributes:
+        term: of a run's output and target.
+        strengths: what it is multiplied by, one for each run.
+    """
+
+    term: Callable[[Any, Any], Tensor]
+    strengths: Sequence[float]
+
+
+@dataclass(frozen=True)
 class Program:
     """A recorded training step of all runs.
 
@@ -94,6 +107,7 @@ def record(
     buffers: Tensors,
     x: Samples,
     y: Targets,
+    bonus: Bonus | None = None,
 ) -> Program:
     """Record a training step.
 
@@ -104,6 +118,7 @@ def record(
         buffers: likewise. Recording leaves them as they were; the program will update them.
         x: batches, shape (batches, samples, ...); run r takes number r modulo their count.
         y: their targets.
+        bonus: what is minimised besides the loss.
 
     Raises:
         NotStackable: the forward draws random numbers, decides by the data, keeps a state of its
@@ -124,12 +139,19 @@ def record(
 
         def loss(
             weights: Tensors, state: Tensors, x: Samples, y: Targets, *masks: Tensor
-        ) -> Tensor:
+        ) -> tuple[Tensor, ...]:
             with StackedForms(Masks(masks)):
-                return loss_of(call(network, weights | state, x), y)
+                output = call(network, weights | state, x)
+                terms = () if bonus is None else (bonus.term(output, y),)
+                return loss_of(output, y), *terms
 
-        losses = torch.vmap(loss, randomness="error")(weights, state, inputs, targets, *masks)
-        gradients = torch.autograd.grad(losses.sum(), list(weights.values()), allow_unused=True)
+        losses, *terms = torch.vmap(loss, randomness="error")(
+            weights, state, inputs, targets, *masks
+        )
+        whole = losses.sum()
+        if bonus is not None:
+            whole = whole + (terms[0].new_tensor(bonus.strengths) * terms[0]).sum()
+        gradients = torch.autograd.grad(whole, list(weights.values()), allow_unused=True)
         found = {n: g for n, g in zip(names[0], gradients, strict=True) if g is not None}
         trained[:] = found
         return losses.detach(), *found.values()

@@ -10,15 +10,17 @@ from torch import Tensor, nn
 
 from normwise.data import Split
 from normwise.samples import Samples, Targets, forward
+from normwise.stack.accumulation import Accumulation
+from normwise.stack.augmenting import Augmenter
 from normwise.stack.calling import Tensors, call
 from normwise.stack.evaluation import evaluate
 from normwise.stack.forms import DropoutForms, Masks, PerRun, Streams
-from normwise.stack.objective import Goal, Scores
+from normwise.stack.objective import Goal, Scores, minimised
 from normwise.stack.optimizers import stacked_optimizer
 from normwise.stack.penalties import StackedShrinking, strengths
 from normwise.stack.products import Product
 from normwise.stack.recipes import Recipe
-from normwise.stack.recording import NotStackable, Program, attributes, record, refusing
+from normwise.stack.recording import Bonus, NotStackable, Program, attributes, record, refusing
 from normwise.stack.seeding import derive
 from normwise.trace.functions import DROPOUT_TYPES
 
@@ -32,9 +34,10 @@ class Stacked:
 
     Args:
         networks: one per run, of one architecture; only dropout's p may differ.
-        recipes: one per run, of one kind of optimizer; faster where equal ones are neighbours.
+        recipes: one per run, of one kind of optimizer and one number of batches for its step;
+            faster where equal ones are neighbours.
         objective: loss and metric.
-        seeds: one per run; fix the dropout masks.
+        seeds: one per run; fix the dropout masks, and how batches are augmented.
         example: a batch that the runs could train on.
 
     Raises:
@@ -57,13 +60,17 @@ class Stacked:
         seeds: Sequence[int],
         example: Split,
     ) -> None:
+        _compare_recipes(recipes)
         with refusing():
             self._template = copy.deepcopy(networks[0]).train()
             _compare(networks)
         self._objective = objective
         self._smoothing = PerRun([recipe.label_smoothing for recipe in recipes])
+        self._entropy = PerRun([recipe.entropy for recipe in recipes])
         self._p = _dropout_p(networks)
-        self._size, self._seeds, self._example = len(networks), list(seeds), example
+        self._size, self._example = len(networks), example
+        # What decides which samples a run sees, and how they are changed.
+        self._sources = [(seed, r.augment) for seed, r in zip(seeds, recipes, strict=True)]
         trained = {name for name, p in networks[0].named_parameters() if p.requires_grad}
         parameters = [dict(network.named_parameters()) for network in networks]
         frozen = [_pick(each, set(each) - trained) for each in parameters]
@@ -80,17 +87,25 @@ class Stacked:
         self._optimizer = stacked_optimizer(
             list(self._weights.values()), recipes, self._shrinking(recipes)
         )
+        self._accumulation = Accumulation(recipes[0].accumulate)
         self._streams = Streams([derive(seed, "dropout") for seed in seeds], example.device)
+        sources = self._sources[: self.batches]
+        self._augmenter = Augmenter(
+            [augment for _, augment in sources], [seed for seed, _ in sources], example.device
+        )
         with refusing():
             self._program = self._record()
             self._check(networks[-1])
 
     @property
     def batches(self) -> int:
-        """How many batches a step takes: runs whose seeds come again in one order share them."""
-        seeds = self._seeds
-        periods = (n for n in range(1, len(seeds) + 1) if len(seeds) % n == 0)
-        return next((n for n in periods if seeds[:-n] == seeds[n:]), 0)
+        """How many batches a step takes: runs whose seeds come again in one order share them.
+
+        They do not where their batches are augmented in different ways.
+        """
+        all_ = self._sources
+        periods = (n for n in range(1, len(all_) + 1) if len(all_) % n == 0)
+        return next((n for n in periods if all_[:-n] == all_[n:]), 0)
 
     @property
     def size(self) -> int:
@@ -106,9 +121,11 @@ class Stacked:
     def step(self, x: Samples, y: Targets) -> Tensor:
         """Update run r on batch r modulo `batches`; return the losses, shape (size,)."""
         masks = self._streams.draw(self._program.sites)
-        losses, gradients = self._program(x, y, masks)
+        losses, gradients = self._program(self._augmenter(x), y, masks)
         stored = {name: self._stored(name, gradient) for name, gradient in gradients.items()}
-        self._optimizer.step([stored.get(name) for name in self._weights])
+        mean = self._accumulation.add([stored.get(name) for name in self._weights])
+        if mean is not None:
+            self._optimizer.step(mean)
         return losses
 
     def _stored(self, name: str, gradient: Tensor | Product) -> Tensor | Product:
@@ -140,7 +157,8 @@ class Stacked:
 
     def keep(self, runs: Sequence[int]) -> None:
         """Go on with these runs only, and free the memory of the others."""
-        self._size, self._seeds = len(runs), [self._seeds[run] for run in runs]
+        before = self.batches
+        self._size, self._sources = len(runs), [self._sources[run] for run in runs]
         if not runs:
             return
         chosen = list(runs)
@@ -148,8 +166,10 @@ class Stacked:
         self._buffers = {name: buffer[chosen] for name, buffer in self._buffers.items()}
         self._optimizer = self._optimizer.keep(list(self._weights.values()), runs)
         self._p = {path: [p[run] for run in runs] for path, p in self._p.items()}
-        self._smoothing = self._smoothing.of(runs)
+        self._smoothing, self._entropy = self._smoothing.of(runs), self._entropy.of(runs)
+        self._accumulation.keep(runs)
         self._streams.keep(runs)
+        self._augmenter = self._augmenter.of([run % before for run in runs[: self.batches]])
         self._program = self._record()
 
     def _shrinking(self, recipes: Sequence[Recipe]) -> StackedShrinking:
@@ -189,7 +209,8 @@ class Stacked:
             vars(self._template.get_submodule(path))["p"] = PerRun(p)
         weights, buffers = self._parameters(), self._buffers
         batch = repeat(self._example, self.batches)
-        return record(self._template, self._loss, weights, buffers, batch.x, batch.y)
+        bonus = Bonus(self._objective.confidence, self._entropy.values) if self._entropy else None
+        return record(self._template, self._loss, weights, buffers, batch.x, batch.y, bonus)
 
     def _loss(self, output: Any, target: Any) -> Tensor:
         """The loss of training, inside torch.vmap."""
@@ -212,9 +233,10 @@ class Stacked:
         for name, buffer in self._buffers.items():
             buffer.copy_(before[name])
         with DropoutForms(Masks([mask[run] for mask in masks])):
-            smoothing = self._smoothing.values[run]
-            loss = self._objective.loss(forward(network, example.x), example.y, smoothing)
-        loss.backward()
+            output = forward(network, example.x)
+            settings = self._smoothing.values[run], self._entropy.values[run]
+            loss, whole = minimised(self._objective, output, example.y, *settings)
+        whole.backward()
         state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
         theirs = {n: state[n].grad for n in self._weights if state[n].grad is not None}
         same = theirs.keys() == gradients.keys() and _close(
@@ -242,6 +264,16 @@ def _close(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
         return bool((a.isfinite() == b.isfinite()).all())
     tolerance = torch.finfo(torch.float32).eps ** 0.5
     return bool((a - b).norm() <= tolerance * (b.norm() + tolerance))
+
+
+def _compare_recipes(recipes: Sequence[Recipe]) -> None:
+    """Refuse recipes that no program of many runs follows."""
+    if any(recipe.precision is not None for recipe in recipes):
+        raise NotStackable(
+            "a stack is checked to the digits of float32, and precision=bf16 has fewer"
+        )
+    if len({recipe.kind for recipe in recipes}) > 1:
+        raise ValueError("runs of a stack have one kind of recipe")
 
 
 def _compare(networks: Sequence[nn.Module]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from normwise.stack import Recipe
+from normwise.stack.augmenting import Augment
 from normwise.stack.objective import Loss
 from normwise.study.plan import Plan
 from normwise.study.settings import Measure, Settings
@@ -34,6 +35,10 @@ def compare(
     l1: float | str | None = None,
     l2: float | str | None = None,
     wd: float | str | None = None,
+    entropy: float | None = None,
+    augment: str | Augment | None = None,
+    accumulate: int | None = None,
+    precision: str | None = None,
     loss: str | Loss | None = None,
     target: float | None = None,
     margin: float | None = None,
@@ -83,6 +88,18 @@ def compare(
         wd: decoupled weight decay, likewise for weights: they are multiplied by 1 - learning rate
             x `wd` before every step (Loshchilov & Hutter 2019). With AdamW it takes the place of
             `weight_decay`.
+        entropy: strength β of a bonus -β H for the entropy H of the predicted classes, which keeps
+            predictions from being too sure (Pereyra et al. 2017). It, too, is left out of the
+            losses that are reported.
+        augment: what is done to the samples of every batch of training, at random: a text such as
+            `"shift:2/noise:0.1"` (`noise:STD`, in standard deviations of standardised inputs,
+            `shift:PIXELS`, `rotate:DEGREES`, `erase`; see `normwise.data`), or a function of a
+            batch, (N, ...), and a `torch.Generator` to draw from, which returns the changed batch.
+            The word is `aug`; `aug=none` trains a variant without.
+        accumulate: batches whose gradients are averaged for one step of the optimizer. Steps, as
+            they are counted everywhere, are batches; schedules count the optimizer's.
+        precision: `bf16` computes forward and loss of the training in bfloat16, where
+            `torch.autocast` does; weights and evaluation stay float32. Such runs train alone.
         loss: a function of output and target that returns the mean loss, or the name of one in
             `torch.nn.functional`; None for cross-entropy or mean squared error, by the targets.
         target: value of the validation metric whose first reaching is timed; None for the median
@@ -124,6 +141,10 @@ def compare(
         "l1": l1,
         "l2": l2,
         "wd": wd,
+        "entropy": entropy,
+        "aug": augment,
+        "accumulate": accumulate,
+        "precision": precision,
     }
     settings = Settings(
         epochs, batch_size, recipe, options, loss, evaluate_every, target, margin, measure, order

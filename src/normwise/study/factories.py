@@ -11,7 +11,7 @@ from normwise.data import Data, Split
 from normwise.errors import Problems, UsageError
 from normwise.references import call_reference, explain, load_reference
 from normwise.samples import Samples, Targets, each, forward, tensors
-from normwise.stack import Alone, Goal, Recipe, seeded
+from normwise.stack import Alone, Augmenter, Goal, Recipe, minimised, seeded
 from normwise.study.variants import Factory, Variant
 from normwise.trace import undisturbed
 
@@ -140,11 +140,15 @@ class Workshop:
         """Take a step and an evaluation as the study will, but for the update of the weights."""
         if not _trained(network):
             raise UsageError("the network has no parameters that could be trained")
+        if recipe.precision is not None and _is_double(network):
+            raise UsageError(
+                f"precision={recipe.precision}: the network is in float64, and nobody who needs "
+                "its digits wants bfloat16's: leave precision out, or make it float32"
+            )
         batch = self.data.train[:batch_size]
         with undisturbed(network):
             try:
-                output = forward(network.train(), batch.x)
-                loss = self.objective.loss(output, batch.y, recipe.label_smoothing)
+                loss = self._loss(network.train(), recipe, batch)
             except UsageError:
                 raise
             except Exception as error:
@@ -156,8 +160,18 @@ class Workshop:
                 raise UsageError(_failure("backward pass", batch, error)) from error
             try:
                 Alone(network, recipe, self.objective).evaluate(batch)
+            except UsageError:
+                raise
             except Exception as error:
                 raise UsageError(_failure("evaluation", batch, error)) from error
+
+    def _loss(self, network: nn.Module, recipe: Recipe, batch: Split) -> Tensor:
+        """Return what a step minimises."""
+        augmenter = Augmenter([recipe.augment], [0], batch.device)
+        x = each(augmenter(each(batch.x, lambda tensor: tensor[None])), lambda tensor: tensor[0])
+        with recipe.autocast(batch.device):
+            settings = recipe.label_smoothing, recipe.entropy
+            return minimised(self.objective, forward(network, x), batch.y, *settings)[1]
 
 
 def _check_outputs(output: Any, targets: Targets, data: Data) -> None:
@@ -270,6 +284,10 @@ def _runs(network: nn.Module, x: Samples) -> bool:
     except Exception:
         return False
     return True
+
+
+def _is_double(network: nn.Module) -> bool:
+    return any(p.dtype == torch.float64 for p in network.parameters())
 
 
 def _trained(network: nn.Module) -> set[nn.Parameter]:

@@ -260,7 +260,7 @@ def _described(settings: Settings) -> str:
         told.append(f"momentum={recipe.momentum:g}{' (Nesterov)' if recipe.nesterov else ''}")
     if recipe.weight_decay is not None:
         told.append(f"weight_decay={recipe.weight_decay:g}")
-    told += [f"{key}={value}" for key, value in settings.options.items() if value is not None]
+    told += [f"{key}={value}" for key, value in settings.described_options().items()]
     return ", ".join(told)
 
 

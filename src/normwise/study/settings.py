@@ -12,6 +12,7 @@ from normwise.data import Data
 from normwise.errors import Problems, suggest
 from normwise.stack import LOSSES, OPTIMIZERS, ORDERS, Budget, Recipe
 from normwise.stack.objective import Loss
+from normwise.study.contradictions import contradictions
 from normwise.study.variants import Variant
 from normwise.study.words import parse_options
 
@@ -74,6 +75,9 @@ class Settings:
         smooth, plain = self.options.get("smooth"), self.loss in (None, "cross_entropy")
         if smooth and not (plain and task in (None, "classes")):
             problems.add(f"smooth={smooth}: only cross-entropy smooths its labels; leave it out")
+        entropy = self.options.get("entropy")
+        if entropy and task == "regression":
+            problems.add(f"entropy={entropy}: only predicted classes have an entropy; leave it out")
         if self.target is not None and not _reachable(self.target, task):
             problems.add(
                 f"target={self.target!r}: no run can reach it, since "
@@ -104,8 +108,12 @@ class Settings:
         decided = {word.slot for word in variant.words}
         words = [word for word in parse_options(self.options) if word.slot not in decided]
         recipe, budget = self.recipe, self.budget(data)
-        for word in [*words, *variant.words]:
-            recipe = word.tune(recipe, budget)
+        problems = Problems()
+        for word in sorted([*words, *variant.words], key=lambda word: word.order):
+            with problems.collect():
+                recipe = word.tune(recipe, budget)
+        problems.add(*contradictions(recipe, data))
+        problems.raise_if_any()
         return recipe
 
     def identity(self) -> dict[str, Any]:
@@ -115,12 +123,17 @@ class Settings:
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             **{name: getattr(self.recipe, name) for name in _BASE},
-            **{key: value for key, value in self.options.items() if value is not None},
+            **self.described_options(),
             "loss": loss,
             "evaluate_every": self.evaluate_every,
             **({} if self.measure is None else {"measure": _name(self.measure)}),
             **({} if self.order == "shuffled" else {"order": self.order}),
         }
+
+    def described_options(self) -> dict[str, Any]:
+        """Return the options that are given, as plain values."""
+        given = {key: value for key, value in self.options.items() if value is not None}
+        return {k: _name(value) if callable(value) else value for k, value in given.items()}
 
 
 def read_seeds(seeds: int | Iterable[int]) -> tuple[list[int], list[str]]:
@@ -159,9 +172,7 @@ def _order_problems(order: Any, task: str | None) -> list[str]:
         known = ", ".join(ORDERS)
         return [f"unknown order {order!r}{suggest(str(order), ORDERS)}: use one of {known}"]
     if order == "sorted" and task not in (None, "classes"):
-        return [
-            "order='sorted' brings samples of a class together: it needs one label each"
-        ]
+        return ["order='sorted' brings samples of a class together: it needs one label each"]
     return []
 
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from normwise.data import Erase, Noise, Rotate, Shift
 from normwise.edit import ACTIVATIONS, INITS
 from normwise.errors import UsageError
 from normwise.stack import SCHEDULES, Budget, Penalty, Recipe, derive
@@ -14,14 +15,18 @@ from normwise.study.words import (
     L1,
     L2,
     WORDS,
+    Accumulate,
     Act,
+    Augment,
     Clip,
     DropConnect,
     Dropout,
+    Entropy,
     Init,
     InputDropout,
     LearningRate,
     Norm,
+    Precision,
     Scheduled,
     Smooth,
     Warmup,
@@ -30,6 +35,8 @@ from normwise.study.words import (
     Word,
     parse_word,
 )
+from normwise.study.words.augmenting import AUGMENTATIONS
+from normwise.study.words.tuning import PRECISIONS
 
 EXAMPLES: dict[str, Word] = {
     "batch": Norm("batch", None, "before"),
@@ -70,6 +77,14 @@ EXAMPLES: dict[str, Word] = {
     "act=leaky_relu": Act("leaky_relu"),
     "clip=0.5": Clip(0.5),
     "smooth=.1": Smooth(0.1),
+    "entropy=0.1": Entropy(0.1),
+    "aug=noise:0.1": Augment((Noise(0.1),)),
+    "aug=shift:2/noise:1e-2/erase": Augment((Shift(2), Noise(0.01), Erase())),
+    "aug=rotate:15": Augment((Rotate(15.0),)),
+    "aug=none": Augment(()),
+    "accumulate=4": Accumulate(4),
+    "precision=bf16": Precision("bf16"),
+    "precision=full": Precision("full"),
     "schedule=cosine": Scheduled("cosine", None),
     "schedule=step=2.5": Scheduled("step", 2.5),
     "schedule=plateau=0": Scheduled("plateau", 0.0),
@@ -130,6 +145,25 @@ MISTAKES = {
     "schedule=plateau=1.5": "the patience is a whole number",
     "schedule=exponential=1": "the factor of an epoch lies in (0, 1)",
     "schedule=step=": "'' is not a finite number",
+    "entropy=-1": "the strength of the bonus is not negative",
+    "entropy=0.1:head": "only a norm can be placed; write entropy=0.1",
+    "aug": "aug needs a value: use aug=noise:STD",
+    "aug:noise": "aug:noise needs a value",
+    "aug=noies:1": "unknown augmentation 'noies' (did you mean 'noise'?); use aug=noise:STD",
+    "aug=shift:1/": "unknown augmentation ''",
+    "aug=erese": "unknown augmentation 'erese' (did you mean 'erase'?)",
+    "aug=erase:0.5": "erase takes no value",
+    "aug=noise": "noise needs a value",
+    "aug=noise:": "noise needs a value",
+    "aug=noise:-1": "the standard deviation of the noise is not negative",
+    "aug=noise:loud": "'loud' is not a finite number",
+    "aug=shift:1.5": "a shift is a whole number of pixels",
+    "aug=shift:-1": "a shift is a whole number of pixels",
+    "aug=rotate:181": "the largest angle lies in [0, 180] degrees",
+    "aug=none/noise:1": "unknown augmentation 'none'",
+    "accumulate=0": "how many batches make a step is a whole number from 1 on",
+    "accumulate=2.5": "how many batches make a step is a whole number",
+    "precision=bf61": "unknown precision (did you mean 'bf16'?); use precision=bf16",
     "warmup=-1": "the epochs of a warm-up are 0 or more",
 }
 
@@ -149,12 +183,12 @@ def test_a_mistake_is_told(text: str):
 def test_every_word_and_value_is_in_the_grammar_and_the_examples():
     named = re.split(r"[\s,|:=]+", GRAMMAR)
     assert set(WORDS) <= set(named)
-    assert {*INITS, *ACTIVATIONS, *SCHEDULES} <= set(named)
+    assert {*INITS, *ACTIVATIONS, *SCHEDULES, *AUGMENTATIONS, *PRECISIONS} <= set(named)
     assert {re.split("[:=]", text)[0] for text in EXAMPLES} == set(WORDS)
 
 
 PIECES = st.sampled_from(
-    [*WORDS, *INITS, *ACTIVATIONS, "plain", "=", ":", "+", "x", "0.5", "after"]
+    [*WORDS, *INITS, *ACTIVATIONS, *AUGMENTATIONS, "plain", *"=:+/x", "0.5", "after", "erase"]
 )
 TEXTS = st.text() | st.lists(PIECES | st.text(max_size=2), max_size=6).map("".join)
 
@@ -191,10 +225,15 @@ def test_words_tune_the_training_they_name_and_nothing_else():
         "l2=0": Recipe("adam", 0.02, l2=Penalty(0.0)),
         "clip=2": Recipe("adam", 0.02, clip=2.0),
         "smooth=0.1": Recipe("adam", 0.02, label_smoothing=0.1),
+        "entropy=0.3": Recipe("adam", 0.02, entropy=0.3),
+        "aug=shift:1/erase": Recipe("adam", 0.02, augment=(Shift(1), Erase())),
+        "accumulate=3": Recipe("adam", 0.02, accumulate=3),
+        "precision=bf16": Recipe("adam", 0.02, precision="bf16"),
+        "precision=full": recipe,
         "batch": recipe,
     }
     for text, tuned in expected.items():
-        assert parse_word(text).tune(recipe, Budget(10, 4, 5)) == tuned
+        assert parse_word(text).tune(recipe, Budget(10, 4, 5, 4)) == tuned
 
 
 def edited(text: str, seed: int = 0) -> nn.Sequential:

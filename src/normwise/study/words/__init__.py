@@ -1,5 +1,6 @@
 """The words of the variant grammar."""
 
+from normwise.study.words.augmenting import Augment
 from normwise.study.words.editing import (
     Act,
     DropConnect,
@@ -12,7 +13,7 @@ from normwise.study.words.editing import (
 from normwise.study.words.grammar import GRAMMAR, WORDS, parse_options, parse_word
 from normwise.study.words.scheduling import Scheduled, Warmup
 from normwise.study.words.shrinking import L1, L2, WeightDecay
-from normwise.study.words.tuning import Clip, LearningRate, Smooth
+from normwise.study.words.tuning import Accumulate, Clip, Entropy, LearningRate, Precision, Smooth
 from normwise.study.words.word import Word
 
 __all__ = [
@@ -20,14 +21,18 @@ __all__ = [
     "L1",
     "L2",
     "WORDS",
+    "Accumulate",
     "Act",
+    "Augment",
     "Clip",
     "DropConnect",
     "Dropout",
+    "Entropy",
     "Init",
     "InputDropout",
     "LearningRate",
     "Norm",
+    "Precision",
     "Scheduled",
     "Smooth",
     "Warmup",

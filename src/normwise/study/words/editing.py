@@ -1,6 +1,5 @@
 """Words that change the network."""
 
-import re
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -157,16 +156,10 @@ class Init(Word):
 def _norm(spelling: Spelling) -> Word:
     groups = size = None
     if spelling.key == "group":
-        groups = _whole(spelling, 1, "G is how many groups of channels there are, such as group=4")
+        groups = spelling.whole(1, "G is how many groups of channels there are, such as group=4")
     if spelling.key == "ghost":
-        size = _whole(spelling, 2, "N is how many samples share their statistics, from 2 on")
+        size = spelling.whole(2, "N is how many samples share their statistics, from 2 on")
     return Norm(spelling.key, groups, spelling.place or PLACES[0], size)
-
-
-def _whole(spelling: Spelling, least: int, meaning: str) -> int:
-    if not re.fullmatch("[1-9][0-9]{0,8}", spelling.value) or int(spelling.value) < least:
-        raise spelling.refuse(meaning)
-    return int(spelling.value)
 
 
 def _dropout(spelling: Spelling) -> Word:

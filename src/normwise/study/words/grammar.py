@@ -1,17 +1,19 @@
 """The grammar of variants: which words there are. Adding one is adding a class and its entry."""
 
 from collections.abc import Mapping
+from typing import Any, cast
 
 from normwise.edit import ACTIVATIONS, INITS
 from normwise.errors import Problems, UsageError, suggest
-from normwise.stack import SCHEDULES
+from normwise.stack import SCHEDULES, Own
+from normwise.study.words.augmenting import AUGMENTING, Augment
 from normwise.study.words.editing import EDITING, NORMS, PLACES
 from normwise.study.words.scheduling import SCHEDULING
 from normwise.study.words.shrinking import SHRINKING
-from normwise.study.words.tuning import TUNING
+from normwise.study.words.tuning import PRECISIONS, TUNING
 from normwise.study.words.word import Spelling, Word
 
-WORDS = {**EDITING, **TUNING, **SHRINKING, **SCHEDULING}
+WORDS = {**EDITING, **TUNING, **SHRINKING, **AUGMENTING, **SCHEDULING}
 
 GRAMMAR = (
     "plain, or parts joined by +: batch, layer, group=G, instance, rms, ghost=N, renorm, whiten, "
@@ -19,7 +21,9 @@ GRAMMAR = (
     "uout=P, concrete-dropout, locked-dropout=P, dropblock=P, dropconnect=P, input-dropout=P, ws, "
     "lr=5x or lr=0.05, l1=STRENGTH, l2=STRENGTH, wd=STRENGTH (each with :LAYERS), "
     f"init={'|'.join(INITS).replace('normal', 'normal=STD')}, act={'|'.join(ACTIVATIONS)}, "
-    f"schedule={'|'.join(SCHEDULES)}, warmup=EPOCHS, clip=NORM, smooth=SHARE"
+    f"schedule={'|'.join(SCHEDULES)}, warmup=EPOCHS, clip=NORM, smooth=SHARE, "
+    "entropy=STRENGTH, aug=noise:STD|shift:PIXELS|rotate:DEGREES|erase|none (several joined by /), "
+    f"accumulate=BATCHES, precision={'|'.join(PRECISIONS)}"
 )
 
 
@@ -27,7 +31,7 @@ def parse_options(options: Mapping[str, object]) -> list[Word]:
     """Read words that are given one by one.
 
     Args:
-        options: value by key; those that are None are left out.
+        options: value by key; those that are None are left out. That of `aug` may be a function.
 
     Raises:
         UsageError: all that is wrong with them.
@@ -39,7 +43,9 @@ def parse_options(options: Mapping[str, object]) -> list[Word]:
     problems, words = Problems(), []
     for key, value in options.items():
         with problems.collect():
-            if value is not None:
+            if key == "aug" and callable(value):
+                words.append(Augment((Own(cast(Any, value)),)))
+            elif value is not None:
                 words.append(parse_word(f"{key}={value}"))
     problems.raise_if_any()
     return words

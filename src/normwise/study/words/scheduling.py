@@ -31,26 +31,26 @@ class Scheduled(Tuning):
         """Set the schedule; a warm-up stays."""
         if recipe.schedule.warmup and self.kind in _RISING:
             raise _no_warmup(self.kind)
-        schedule = Schedule(self.kind, budget.steps, warmup=recipe.schedule.warmup)
+        steps, per_epoch = _lengths(recipe, budget)
+        schedule = Schedule(self.kind, steps, warmup=recipe.schedule.warmup)
         match self.kind:
             case "step":
-                every = self._steps(budget, budget.steps / _DROPS)
+                every = self._steps(recipe, budget, steps / _DROPS)
                 schedule = replace(schedule, every=every)
             case "exponential":
-                epochs = budget.steps / budget.steps_per_epoch
-                factor = _LAST ** (1 / epochs) if self.value is None else self.value
-                schedule = replace(schedule, every=budget.steps_per_epoch, factor=factor)
+                factor = _LAST ** (per_epoch / steps) if self.value is None else self.value
+                schedule = replace(schedule, every=max(1, round(per_epoch)), factor=factor)
             case "cyclic":
-                every = self._steps(budget, budget.steps / (2 * _CYCLES))
+                every = self._steps(recipe, budget, steps / (2 * _CYCLES))
                 schedule = replace(schedule, every=every)
             case "plateau" if self.value is not None:
                 schedule = replace(schedule, patience=int(self.value))
         return replace(recipe, schedule=schedule)
 
-    def _steps(self, budget: Budget, default: float) -> int:
+    def _steps(self, recipe: Recipe, budget: Budget, default: float) -> int:
         if self.value is None:
             return max(1, round(default))
-        return _in_steps(f"schedule={self.kind}={self.value:g}", self.value, budget)
+        return _in_steps(f"schedule={self.kind}={self.value:g}", self.value, recipe, budget)
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,19 @@ class Warmup(Tuning):
         """Let the learning rate rise first."""
         if recipe.schedule.kind in _RISING:
             raise _no_warmup(recipe.schedule.kind)
-        steps = _in_steps(f"warmup={self.epochs:g}", self.epochs, budget)
+        steps = _in_steps(f"warmup={self.epochs:g}", self.epochs, recipe, budget)
         return replace(recipe, schedule=replace(recipe.schedule, warmup=steps))
 
 
-def _in_steps(text: str, epochs: float, budget: Budget) -> int:
-    steps = math.ceil(epochs * budget.steps_per_epoch)
-    if steps >= budget.steps:
+def _lengths(recipe: Recipe, budget: Budget) -> tuple[int, float]:
+    """The optimizer's steps of the whole training, and of an epoch on average."""
+    return budget.steps // recipe.accumulate, budget.steps_per_epoch / recipe.accumulate
+
+
+def _in_steps(text: str, epochs: float, recipe: Recipe, budget: Budget) -> int:
+    whole, per_epoch = _lengths(recipe, budget)
+    steps = math.ceil(epochs * per_epoch)
+    if steps >= whole:
         whole = budget.steps / budget.steps_per_epoch
         raise UsageError(
             f"{text}: {epochs:g} epochs are no less than the whole training, which has {whole:g}: "

@@ -1,6 +1,7 @@
 """What every word of the variant grammar has in common, and how its text is taken apart."""
 
 import math
+import re
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,7 +19,7 @@ class Word:
 
     Attributes:
         slot: what it decides; a variant has at most one word for each.
-        order: edits are applied in ascending order.
+        order: edits are applied, and trainings tuned, in ascending order.
     """
 
     slot: ClassVar[str]
@@ -82,6 +83,12 @@ class Spelling:
         if not math.isfinite(number):
             raise self.refuse(f"{value!r} is not a finite number")
         return number
+
+    def whole(self, least: int, meaning: str) -> int:
+        """Read the value as a whole number, `least` or more; an error tells its meaning."""
+        if not re.fullmatch("[1-9][0-9]{0,8}", self.value) or int(self.value) < least:
+            raise self.refuse(meaning)
+        return int(self.value)
 
 
 @dataclass(frozen=True)
