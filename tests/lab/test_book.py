@@ -16,7 +16,7 @@ def result() -> nw.lab.Result:
 def test_the_book_holds_verdict_numbers_and_erratum(result, tmp_path):
     page = nw.lab.write_book([result], tmp_path / "lab")
     text = page.read_text()
-    assert "1 of 1 claim holds." in text
+    assert "The claim holds." in text
     assert "BN is the identity for γ = μ and β = σ." in text, "erratum 1, as printed"
     assert "BN is the identity for γ = σ and β = μ." in text, "and as it is right"
     assert "normwise lab run bn-identity --data digits --seed 2" in text
@@ -30,7 +30,7 @@ def test_the_book_holds_verdict_numbers_and_erratum(result, tmp_path):
 def test_the_tally_counts_and_names(result):
     failing, open_ = replace(result, verdict="fails"), replace(result, verdict="inconclusive")
     assert tally([result, result]) == "2 of 2 claims hold."
-    told = "1 of 4 claims holds. Bn-identity and bn-identity fail. Inconclusive: bn-identity."
+    told = "1 of 4 claims holds. Not so: bn-identity and bn-identity. Inconclusive: bn-identity."
     assert tally([result, failing, failing, open_]) == told
 
 

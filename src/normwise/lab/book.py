@@ -73,17 +73,19 @@ def tally(results: Sequence[Result]) -> str:
     Example:
         >>> import normwise as nw
         >>> tally([nw.lab.run("bn-identity")])
-        '1 of 1 claim holds.'
+        'The claim holds.'
     """
     names = {
         verdict: [result.claim.name for result in results if result.verdict == verdict]
         for verdict in ("holds", "fails", "inconclusive")
     }
     held, count = len(names["holds"]), len(results)
-    told = [f"{held} of {count} claim{'' if count == 1 else 's'} hold{'s' if held == 1 else ''}."]
+    if count == 1:
+        words = {"holds": "holds", "fails": "fails", "inconclusive": "is inconclusive"}
+        return f"The claim {words[results[0].verdict]}."
+    told = [f"{held} of {count} claims {'holds' if held == 1 else 'hold'}."]
     if names["fails"]:
-        verb = "fails" if len(names["fails"]) == 1 else "fail"
-        told.append(f"{_capital(listing(names['fails']))} {verb}.")
+        told.append(f"Not so: {listing(names['fails'])}.")
     if names["inconclusive"]:
         told.append(f"Inconclusive: {listing(names['inconclusive'])}.")
     return " ".join(told)
@@ -128,7 +130,3 @@ def _seeds(result: Result) -> str:
 def _length(result: Result) -> str:
     share = result.budget.length
     return "full" if share == 1 else f"{100 * share:.0f} % of the full one: a quick look"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -19,10 +19,20 @@ def per_seed(study: Study, column: str) -> dict[str, NDArray[np.float64]]:
         >>> per_seed(study, "seed")
         {'plain': array([0., 1.])}
     """
-    frame = study.frame().sort_values("seed", kind="stable")
+    return by_variant(study.frame(), column)
+
+
+def by_variant(table: pd.DataFrame, column: str) -> dict[str, NDArray[np.float64]]:
+    """Return a column of a table with a row per variant and seed, in the order of seeds.
+
+    Example:
+        >>> by_variant(pd.DataFrame({"variant": "a", "seed": [1, 0], "loss": [0.5, 2.0]}), "loss")
+        {'a': array([2. , 0.5])}
+    """
+    ordered = table.sort_values("seed", kind="stable")
     return {
         str(variant): rows[column].to_numpy(dtype=float, na_value=np.nan)
-        for variant, rows in frame.groupby("variant", sort=False)
+        for variant, rows in ordered.groupby("variant", sort=False)
     }
 
 

@@ -88,3 +88,9 @@ def test_a_table_that_cannot_be_drawn_is_refused():
         Lines("Loss", "", "step", "loss", TABLE.drop(columns="series"))
     with pytest.raises(UsageError, match="no rows"):
         Lines("Loss", "", "step", "loss", TABLE[:0])
+
+
+def test_the_frame_holds_the_bands():
+    table = TABLE.assign(low=-5.0, high=9.0)
+    low, high = drawn(Lines("Loss", "", "step", "loss", table)).axes[0].get_ylim()
+    assert low < -5 < 9 < high

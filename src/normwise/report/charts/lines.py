@@ -148,11 +148,11 @@ class Lines:
                 drawing.powers(axis)
             else:
                 drawing.plain_numbers(axis)
-        x, y = numbers(self.table, "x", "y").T
+        x = numbers(self.table, "x")[:, 0]
         finite = x[np.isfinite(x)]
         if len(finite) and finite.min() < finite.max():
             axes.set_xlim(finite.min(), finite.max())
-        axes.set_ylim(*(self.limits or self._limits(y)))
+        axes.set_ylim(*(self.limits or self._limits()))
         if not first:
             axes.tick_params(labelleft=False)
         axes.set_xlabel(self.x, color=LIGHT["soft"], size=drawing.SMALL, labelpad=3)
@@ -167,10 +167,12 @@ class Lines:
                 size=drawing.SMALL,
             )
 
-    def _limits(self, y: np.ndarray) -> tuple[float, float]:
-        """Return a range in which all curves, the scattered points and the level are seen."""
+    def _limits(self) -> tuple[float, float]:
+        """Return a range in which curves and bands, scattered points and the level are seen."""
         from normwise.report import drawing
 
+        columns = [name for name in ("y", "low", "high") if name in self.table]
+        y = numbers(self.table, *columns).ravel()
         extra = [] if self.points is None else numbers(self.points, "y")[:, 0].tolist()
         extra += [] if self.level is None else [self.level]
         if "y" in self.log:
