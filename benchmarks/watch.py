@@ -15,6 +15,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 import normwise as nw
 
 ROUNDS = 3
-SECONDS = 4.0  # of each unwatched training
+SECONDS = 8.0  # of each unwatched training; the first tenth of a second is not in the budget
 PEER_STEPS = 10  # of the peers whose steps cost many times as much
 
 Step = Callable[[int], None]
@@ -194,6 +195,14 @@ def row(name: str) -> list[str]:
     return [name, f"{alone * 1e3:.2f} ms", *(ratios.get(who, "absent") for who in shown)]
 
 
+def _named(peer: str) -> str:
+    module = PEERS[peer][0]
+    try:
+        return f"{peer} ({module} {version(module.replace('_', '-'))})"
+    except PackageNotFoundError:
+        return f"{peer} ({module}, not installed)"
+
+
 def main() -> None:
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
@@ -207,6 +216,7 @@ def main() -> None:
             "Duration of a training, watched over unwatched; medians of "
             f"{ROUNDS} interleaved rounds, one thread.",
             table(header, rows),
+            f"Peers: {', '.join(map(_named, PEERS))}.",
         ],
     )
 

@@ -443,3 +443,14 @@ def test_memory_is_constant():
         step(net, optimizer)
     observer.detach()
     assert size() < 1.3 * early
+
+
+def test_outputs_are_measured_at_every_second_step_after_the_first():
+    net = rows(nn.BatchNorm1d(16), nn.ReLU())
+    optimizer = SGD(net.parameters(), 0.1)
+    evidence = watched(net, lambda: [step(net, optimizer) for _ in range(24)] and None)
+    assert evidence.measured == evidence.losses[0].calls == 24
+    assert evidence.parameters["0.weight"].gradient.count == 24
+    assert (evidence.modules["0"].calls, evidence.modules["1"].train_calls) == (24, 24)
+    assert evidence.activations["2"].output.batches == 16 + 4
+    assert evidence.modules["1"].input.batches == evidence.batches[0].input.batches == 16 + 4

@@ -10,7 +10,7 @@ from normwise.evidence.units import Units, UnitsMeter
 
 _KEPT = 4096  # batches whose fingerprints are kept
 _WIDTH = 8  # sums in a fingerprint ...
-_LOOKED_AT = 1024  # ... of about so many of the batch's values
+_LOOKED_AT = 128  # ... of about so many of the batch's values, each of which may miss the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +75,11 @@ class BatchesMeter:
             self._prints = torch.zeros(_KEPT, _WIDTH, dtype=torch.float64, device=batch.device)
         flat = batch.reshape(-1)
         # Odd, so that not the same pixel of each image is taken, which may be black in all.
-        values = flat[:: max(1, len(flat) // _LOOKED_AT) | 1]
-        width = max(1, len(values) // _WIDTH)
-        sums = values[: _WIDTH * width].unflatten(0, (-1, width)).sum(1)
+        step = max(1, len(flat) // _LOOKED_AT) | 1
+        count = (len(flat) - 1) // step + 1
+        width = max(1, count // _WIDTH)
+        shape = min(_WIDTH, count), width
+        sums = flat.as_strided(shape, (step * width, step)).sum(1)
         self._prints[self._count, : len(sums)] = sums
 
     def result(self) -> Batches | None:

@@ -147,6 +147,7 @@ class ModulesMeter:
         self._modules = modules
         self._listener = listener
         self.step = 0
+        self.thorough = True  # else calls are counted, and no values looked at
         self.frames: list[Frame] = []
         self.measuring: Measuring | None = None
         self._entries: dict[str, list[Any]] = {}
@@ -235,7 +236,7 @@ class ModulesMeter:
         self._listener.pass_begins(path, module, batch)
 
     def _note_call(self, path: str, module: nn.Module, args: Any) -> None:
-        stateful = isinstance(module, STATEFUL_NORMS) and is_measurable(args)
+        stateful = self.thorough and isinstance(module, STATEFUL_NORMS) and is_measurable(args)
         if self.measuring is Measuring.EVALUATION:
             if stateful and not module.training:
                 batch = self._take(self._eval_inputs, path, args[0], None)
@@ -259,7 +260,7 @@ class ModulesMeter:
         while frame.module is not module and self.frames:  # hooks were removed within a pass
             frame = self.frames.pop()
         with unseen():
-            if self.measuring is Measuring.TRAINING:
+            if self.thorough and self.measuring is Measuring.TRAINING:
                 self._note_output(frame, output)
             if not self.frames:
                 self._most |= self._in_pass
@@ -285,7 +286,7 @@ class ModulesMeter:
 
     def activated(self, name: str, output: Any) -> None:
         """Measure the output of an activation that a module's forward has just called."""
-        if self.measuring is not Measuring.TRAINING or not self.frames:
+        if not self.thorough or self.measuring is not Measuring.TRAINING or not self.frames:
             return
         if not is_measurable((output,)):
             return

@@ -32,6 +32,8 @@ from normwise.evidence.series import SeriesMeter
 from normwise.trace.functions import ACTIVATIONS
 
 _EVALUATIONS = 16  # passes, of all kinds, for each measured pass in evaluation mode
+_THOROUGH, _THOROUGHLY_EVERY = 16, 2  # windows in which values within networks are measured too:
+# the first ones, and every so many of the later ones, since those change slowly
 _LONGEST = 64  # passes in a window without a step of the optimizer that would close it
 
 
@@ -82,6 +84,7 @@ class Observer:
         self._names = {id(parameter): names[0] for parameter, names in self._named}
         self._graph: Graph | None = None
         self._level = Level.STRUCTURE
+        self._windows = 0
         self._step = self._measured = self._passes_in_window = 0
         self._all_passes = self._evaluations_measured = 0
         self._evaluating = False
@@ -133,18 +136,21 @@ class Observer:
             self._calls.switch(on=False)
             self._evaluating = False
         gradients, training = torch.is_grad_enabled(), module.training
-        passes = self._passes.setdefault(path, PassesMeter(path))
+        if path not in self._passes:
+            self._passes[path] = PassesMeter(path)
+        passes = self._passes[path]
         passes.add(training, gradients, self._step, batch)
         if gradients or (training and passes.checkpointed):
             self._training_pass_begins()
             if batch is not None and training:
-                batches = self._batches.setdefault(path, BatchesMeter(path))
-                batches.add(batch, measured=self._open)
+                if path not in self._batches:
+                    self._batches[path] = BatchesMeter(path)
+                self._batches[path].add(batch, measured=self._open and self._modules.thorough)
         elif not self._open:
             self._rest()
             if not training and self._evaluation_is_due():
                 self._evaluating = True
-                self._modules.step = self._step
+                self._modules.step, self._modules.thorough = self._step, True
                 self._modules.attach(Measuring.EVALUATION)
                 self._see_calls(before=True)
 
@@ -199,6 +205,8 @@ class Observer:
             meter.begin_window()
         self._closer = self._last_stepped
         self._modules.step = self._step
+        self._modules.thorough = self._windows < _THOROUGH or self._windows % _THOROUGHLY_EVERY == 0
+        self._windows += 1
         self._modules.attach(Measuring.TRAINING)
         if self._graph is None:
             self._calls.graph = GraphMeter(self._names)

@@ -39,7 +39,7 @@ class Schedule:
         self._started = self._last = clock()
         self._plain: deque[float] = deque(maxlen=_REMEMBERED)
         self._costs: deque[float] = deque(maxlen=_REMEMBERED)
-        self._spent = 0.0
+        self._cost = self._spent = 0.0
         self._measured = 0
 
     def due(self, step: int) -> bool:
@@ -51,9 +51,8 @@ class Schedule:
         return self._affordable()
 
     def _affordable(self) -> bool:
-        cost = median(self._costs) if self._costs else 0.0
         elapsed = self._clock() - self._started
-        return self._spent + cost <= ALLOWANCE + self._budget * elapsed
+        return self._spent + self._cost <= ALLOWANCE + self._budget * elapsed
 
     def stepped(self, *, measured: bool) -> None:
         """Note that a step is over."""
@@ -66,4 +65,5 @@ class Schedule:
         if self._plain:
             cost = max(0.0, took - median(self._plain))
             self._costs.append(cost)
+            self._cost = median(self._costs)
             self._spent += cost

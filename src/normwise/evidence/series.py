@@ -103,7 +103,9 @@ class SeriesMeter:
     def _read(self) -> None:
         if not self._pending:
             return
-        read = torch.cat([values.reshape(-1) for _, values, _ in self._pending])
+        single = all(not values.ndim for _, values, _ in self._pending)
+        values = [values for _, values, _ in self._pending]
+        read = torch.stack(values) if single else torch.cat([v.reshape(-1) for v in values])
         flat = read.cpu().double().numpy()
         rows = np.full((len(self._pending), len(self._count)), np.nan)
         present = np.zeros(rows.shape, bool)

@@ -62,7 +62,8 @@ def run_script(
         script: path of a Python file.
         arguments: what the script finds in `sys.argv[1:]`.
         budget: share of the time that measuring may take, beyond a tenth of a second.
-        every: measure every n-th step, whatever that costs.
+        every: measure every n-th step, whatever that costs; values within networks at the first 16
+            of these, and at every second of the later ones.
         select: codes of rules, or beginnings of codes, in a list or joined by commas; all by
             default.
         ignore: likewise; `CODE@PATTERN: REASON` ignores a rule at some places.

@@ -98,7 +98,8 @@ def watch(
         optimizer: one or several; those that are not given are found when they step.
         budget: share of the time that measuring may take, beyond a tenth of a second; it decides
             how many steps are measured.
-        every: measure every n-th step, whatever that costs.
+        every: measure every n-th step, whatever that costs; values within networks at the first 16
+            of these, and at every second of the later ones.
         select: codes of rules, or beginnings of codes (`NRM`), in a list or joined by commas; all
             by default.
         ignore: likewise; `CODE@PATTERN: REASON` ignores a rule at some places.
