@@ -50,6 +50,10 @@ def bad_few_samples_with_wrong_labels():
     return trained(teacher(64, 0.4, 0), teacher(200, 0.4, 1)), ""
 
 
+def bad_before_the_first_evaluation_is_long_past():
+    return trained(teacher(48, 0.4, 0), teacher(200, 0.4, 1), lr=0.06), ""
+
+
 def bad_regression():
     def numbers(seed: int, samples: int) -> tuple[Tensor, Tensor]:
         x, _ = teacher(samples, 0.0, seed)

@@ -11,7 +11,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from normwise.rules import all_rules
 
 _spec = importlib.util.spec_from_file_location("zoo", Path(__file__).with_name("zoo.py"))
 assert _spec is not None
@@ -48,14 +50,26 @@ class Detach(nn.Module):
         return x.detach()
 
 
-def changed(index: int, layer: Callable[[], nn.Module]) -> Plant:
+def changed(index: int, layer: Callable[[], nn.Module], **options: Any) -> Plant:
     """Put another layer into a sequence."""
 
     def model(net: Any) -> nn.Module:
         net[index] = layer()
         return net
 
-    return lambda: {"model": model}
+    return lambda: {"model": model, **options}
+
+
+def dropped(layer: nn.Module, p: float) -> nn.Module:
+    return nn.Sequential(layer, nn.Dropout(p))
+
+
+def first() -> nn.Module:
+    return nn.Linear(12, 32, bias=False)
+
+
+def forgetful(channels: int) -> nn.Module:
+    return nn.BatchNorm2d(channels, track_running_stats=False)
 
 
 def appended(layer: nn.Module) -> Plant:
@@ -154,6 +168,114 @@ def late(net: Any) -> nn.Module:
     return nn.Sequential(*net[:-1], nn.Dropout(0.5), net[-1])
 
 
+def altered(path: str, alter: Callable[[Any], object], **options: Any) -> Plant:
+    """Do something to one layer."""
+
+    def model(net: nn.Module) -> nn.Module:
+        alter(net.get_submodule(path))
+        return net
+
+    return lambda: {"model": model, **options}
+
+
+def from_elsewhere(norm: Any) -> None:
+    """Give a norm the statistics of other data, as if it had long been trained on them."""
+    norm.momentum = 1e-3
+    norm.running_mean += 5
+    norm.num_batches_tracked.fill_(300)
+
+
+def with_norm(block: Any) -> None:
+    block[1] = nn.BatchNorm1d(24)
+
+
+def twice_normed(net: Any) -> nn.Module:
+    net[2].weight.data *= 4
+    norm = nn.BatchNorm1d(32)
+    return nn.Sequential(net[0], norm, net[1], net[2], norm, *net[3:])
+
+
+def stem_normed_within(net: Any) -> nn.Module:
+    net.stem.weight.data *= 5
+    net.blocks[0].norm2 = net.norm
+    return net
+
+
+def all_alike(net: nn.Module) -> nn.Module:
+    for parameter in net.parameters():
+        nn.init.constant_(parameter, 0.1)
+    return net
+
+
+def deep_but_faint(net: Any) -> nn.Module:
+    net = nn.Sequential(*net[:4], nn.Linear(32, 32), nn.ReLU(), *net[4:])
+    net[2].weight.data *= 1e-5
+    net[2].bias.data.zero_()
+    return net
+
+
+class Mixes(nn.Module):
+    """Subtracts the mean over the batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x.mean(0)
+
+
+def runs_twice(net: nn.Module, optimizer: Optimizer, loss: Any, x: Any, y: Any, **_: Any):
+    zoo.ordinary(net, optimizer, loss, x, y)
+    with torch.no_grad():
+        net(x)
+
+
+def scores_with_gradients(
+    net: nn.Module, optimizer: Optimizer, loss: Any, x: Any, y: Any, *, number: int, **_: Any
+):
+    zoo.ordinary(net, optimizer, loss, x, y)
+    if number % 8 == 7:
+        net.eval()
+        net(x)
+        net.train()
+
+
+def in_small_batches(x: Tensor, y: Tensor, steps: int) -> Any:
+    return zoo.batches(x, y, steps, 4)
+
+
+def in_order(x: Tensor, y: Tensor, steps: int) -> Any:
+    parts = list(zip(x.split(64), y.split(64), strict=True))
+    return (parts[step % len(parts)] for step in range(steps))
+
+
+def by_class(x: Tensor, y: Tensor, steps: int) -> Any:
+    order = y.argsort()
+    return in_order(x[order], y[order], steps)
+
+
+def of_few(x: Tensor, y: Tensor, steps: int) -> Any:
+    return zoo.batches(x[:48], y[:48], steps, 16)
+
+
+def often_wrong(y: Tensor) -> Tensor:
+    return torch.where(torch.rand(len(y)) < 0.4, y.roll(1), y)
+
+
+def noisy(y: Tensor) -> Tensor:
+    return y + torch.randn_like(y)
+
+
+def overfitted() -> dict[str, Any]:
+    faster = made(lambda p: Adam(p, 4e-3))
+    return {"draw": of_few, "targets": noisy, "steps": 400} | faster()
+
+
+def unlike(x: Tensor) -> Tensor:
+    return torch.cat([1000 * x[:, :1], x[:, 1:]], 1)
+
+
+def partly_constant(x: Tensor) -> Tensor:
+    return torch.cat([torch.ones_like(x[:, :1]), x[:, 1:]], 1)
+
+
 def other(parameters: list[Tensor]) -> Optimizer:
     return Adam([nn.Parameter(deepcopy(p.data)) for p in parameters])
 
@@ -164,8 +286,37 @@ HUGE = made(lambda p: Adam(p, 1.0))
 PLANTED: list[tuple[str, str, Plant, str]] = [
     ("NRM101", "cnn", changed(0, lambda: nn.Conv2d(1, 8, 3, padding=1)), "0"),
     ("NRM101", "moving_average", changed(0, lambda: nn.Linear(12, 32)), "0"),
+    (
+        "NRM102",
+        "cnn",
+        changed(8, lambda: nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64)), draw=in_small_batches),
+        "8.1",
+    ),
+    ("NRM102", "moving_average", lambda: {"draw": in_small_batches}, "1"),
     ("NRM103", "cnn", changed(1, lambda: nn.BatchNorm2d(8, momentum=0.99)), "1"),
     ("NRM103", "moving_average", changed(1, lambda: nn.BatchNorm1d(32, momentum=0.99)), "1"),
+    ("NRM104", "cnn", altered("1", from_elsewhere), "1"),
+    ("NRM104", "resnet", altered("norm", from_elsewhere, steps=24), "norm"),
+    ("NRM105", "cnn", altered("1", lambda norm: norm.requires_grad_(False)), "1"),
+    ("NRM105", "frozen_backbone", lambda: {"loop": zoo.ordinary}, "norm"),
+    ("NRM106", "cnn", lambda: {"loop": runs_twice}, "1"),
+    ("NRM106", "checkpointing", altered("blocks.0", with_norm), "blocks.0.1"),
+    ("NRM107", "mlp", lambda: {"model": twice_normed}, "1"),
+    ("NRM107", "resnet", lambda: {"model": stem_normed_within}, "norm"),
+    ("NRM108", "cnn", lambda: {"loop": zoo.accumulated}, "1"),
+    ("NRM108", "gradient_accumulation", changed(1, lambda: nn.BatchNorm2d(8)), "1"),
+    ("NRM109", "resnet", made(lambda p: SGD(p, 0.05, weight_decay=5e-4)), "SGD"),
+    ("NRM109", "transformer", made(lambda p: AdamW(p, 3e-3)), "AdamW"),
+    ("DRP101", "cnn", changed(2, lambda: dropped(nn.ReLU(), 0.7), steps=50), "5"),
+    ("DRP101", "moving_average", changed(0, lambda: dropped(first(), 0.6), steps=50), "1"),
+    ("DRP102", "mlp", changed(1, lambda: dropped(nn.ReLU(), 0.95)), "1.1"),
+    ("DRP102", "cnn", changed(6, lambda: nn.Sequential(nn.ReLU(), nn.Dropout2d(0.9))), "6.1"),
+    ("DRP103", "mlp", appended(nn.Dropout(0.2)), "5"),
+    ("DRP103", "cnn", appended(nn.Dropout(0.2)), "10"),
+    ("INI101", "mlp", lambda: {"model": all_alike}, "2"),
+    ("INI101", "regression", lambda: {"model": all_alike}, "2"),
+    ("INI102", "mlp", lambda: {"model": deep_but_faint}, "2"),
+    ("INI102", "regression", lambda: {"model": deep_but_faint}, "2"),
     ("ACT101", "mlp", scaled("0", bias=-100), "1"),
     ("ACT101", "cnn", scaled("5", bias=-100), "6"),
     ("ACT102", "tanh_mlp_with_log_softmax", scaled("0", 1000), "1"),
@@ -226,6 +377,22 @@ PLANTED: list[tuple[str, str, Plant, str]] = [
     ("MOD101", "tanh_mlp_with_log_softmax", lambda: {"model": stays_training, "steps": 150}, ""),
     ("MOD102", "cnn", lambda: {"loop": in_evaluation}, ""),
     ("MOD102", "moving_average", lambda: {"loop": in_evaluation}, ""),
+    ("MOD103", "mlp", lambda: {"loop": scores_with_gradients}, ""),
+    ("MOD103", "lstm", lambda: {"loop": scores_with_gradients}, ""),
+    ("DAT101", "mlp", fed(unlike), ""),
+    ("DAT101", "regression", fed(unlike), ""),
+    ("DAT102", "mlp", fed(lambda x: 100 * x), ""),
+    ("DAT102", "cnn", fed(lambda x: x + 50), ""),
+    ("DAT103", "mlp", fed(partly_constant), ""),
+    ("DAT103", "regression", fed(partly_constant), ""),
+    ("DAT104", "mlp", lambda: {"draw": in_order}, ""),
+    ("DAT104", "cnn", lambda: {"draw": in_order}, ""),
+    ("DAT105", "mlp", lambda: {"draw": by_class}, ""),
+    ("DAT105", "lstm", lambda: {"draw": by_class}, ""),
+    ("DAT106", "mlp", changed(3, Mixes, on_the_side=True), ""),
+    ("DAT106", "cnn", changed(1, lambda: forgetful(8), on_the_side=True), "1"),
+    ("DAT107", "mlp", lambda: {"draw": of_few, "targets": often_wrong, "steps": 400}, ""),
+    ("DAT107", "regression", overfitted, ""),
 ]
 
 
@@ -241,7 +408,7 @@ def test_planted_fault(code: str, name: str, plant: Plant, where: str):
 
 
 def test_every_fault_is_planted_twice():
-    programs: dict[str, set[str]] = {}
+    programs: dict[str, set[str]] = {code: set() for code in all_rules()}
     for code, name, *_ in PLANTED:
-        programs.setdefault(code, set()).add(name)
-    assert all(len(names) >= 2 for names in programs.values())
+        programs[code].add(name)
+    assert {code for code, names in programs.items() if len(names) < 2} == set()

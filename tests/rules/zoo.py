@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from torch.utils.checkpoint import checkpoint
 
-from normwise.rules import Findings, watch
+from normwise.rules import Findings, check, watch
 
 Alter = Callable[[Any], Any]
 PROGRAMS: dict[str, Callable[..., Findings]] = {}
@@ -99,8 +99,11 @@ def supervised(
     make: Alter = same,
     objective: Alter = same,
     inputs: Alter = same,
+    targets: Alter = same,
+    draw: Callable[[Tensor, Tensor, int], Iterator[tuple[Tensor, Tensor]]] = batches,
     loop: Callable[..., None] | None = None,
     every: int | None = 1,
+    on_the_side: bool = False,
     **options: Any,
 ) -> Findings:
     """Train and evaluate by turns.
@@ -115,17 +118,22 @@ def supervised(
         make: changes how the optimizer is made.
         objective: changes the loss.
         inputs: changes all inputs.
+        targets: changes all targets.
+        draw: yields the batches.
         loop: one step, other than the ordinary one.
         every: which steps are measured.
+        on_the_side: whether the network is checked on one batch instead.
         options: for the loop.
     """
     net, loss = model(net), objective(loss)
     stepping = make(optimizer)(p for p in net.parameters() if p.requires_grad)
-    x, y = inputs(data[0]), data[1]
+    x, y = inputs(data[0]), targets(data[1])
+    if on_the_side:
+        return check(net, (x[:64], y[:64]), loss, stepping)
     held = len(x) // 5
     step = loop or ordinary
     with watch(net, stepping, every=every) as watching:
-        for number, batch in enumerate(batches(x[held:], y[held:], steps)):
+        for number, batch in enumerate(draw(x[held:], y[held:], steps)):
             step(net, stepping, loss, *batch, number=number, **options)
             if number % 50 == 49:
                 evaluate(net, loss, x[:held], y[:held])
@@ -557,16 +565,17 @@ def two_towers(**faults: Any) -> Findings:
 # --- unusual loops ---------------------------------------------------------------------------
 
 
+def accumulated(
+    net: nn.Module, optimizer: Optimizer, loss: Any, x: Tensor, y: Tensor, **_: Any
+) -> None:
+    for some, some_y in zip(x.chunk(4), y.chunk(4), strict=True):
+        (loss(net(some), some_y) / 4).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
 @program
 def gradient_accumulation(**faults: Any) -> Findings:
-    def accumulated(
-        net: nn.Module, optimizer: Optimizer, loss: Any, x: Tensor, y: Tensor, **_: Any
-    ) -> None:
-        for some, some_y in zip(x.chunk(4), y.chunk(4), strict=True):
-            (loss(net(some), some_y) / 4).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
     net = nn.Sequential(
         *(nn.Conv2d(1, 8, 3), nn.GroupNorm(2, 8), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Flatten(), nn.Linear(72, 4)),

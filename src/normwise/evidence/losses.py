@@ -22,7 +22,8 @@ LOSSES = {getattr(F, name): name for name in (*CLASSIFYING, *_OTHERS.split())}
 _MOST_CLASSES = 4096  # of which the targets are counted
 Key = tuple[str, str | None, str, bool]
 
-_DETAIL = 4  # every so many calls the input and target are looked at too
+_DETAIL = 0.25  # of the calls, in which the input and target are looked at too
+_GOLDEN = (5**0.5 - 1) / 2  # spreads these evenly over epochs of any length
 _SAMPLED = 4096  # values of a large target from which its moments are taken
 
 
@@ -41,7 +42,7 @@ class Loss:
         target_is_index: whether targets are class indices rather than probabilities or values.
         options: its other arguments that are plain values.
         value: the mean loss of a call.
-        input_low: the smallest value of the input; this and what follows in every fourth call.
+        input_low: the smallest value of the input; this and what follows in a quarter of the calls.
         input_high: the largest.
         row_low: the smallest sum over the classes, for cross_entropy and nll_loss; else empty.
         row_high: the largest.
@@ -117,7 +118,7 @@ class LossMeter:
         self._options = {k: v for k, v in given.items() if not isinstance(v, Tensor)}
         self._value.add(step, result.detach().float().mean())
         self._indexed = self._name in CLASSIFYING and not target.is_floating_point()
-        if self._calls % _DETAIL == 0:
+        if self._calls * _GOLDEN % 1 < _DETAIL:
             self._measure_input(step, taken)
             if self._indexed:
                 self._count(step, target, taken.shape[min(1, taken.ndim - 1)])

@@ -59,7 +59,8 @@ class Overfitting(Rule):
         for training, validation in pairs:
             smooth = np.convolve(validation.values, np.full(_SMOOTHED, 1 / _SMOOTHED), "valid")
             best = int(smooth.argmin())
-            turn = int(validation.steps[best + _SMOOTHED // 2])
+            # Where the first ones are the best, it turned before what they are averaged over.
+            turn = int(validation.steps[best + _SMOOTHED // 2 if best else 0])
             fallen = _at_start(training) - _at_end(training)
             still = _around(training, turn) - _at_end(training)
             rise = float(smooth[-1] - smooth[best])
