@@ -57,5 +57,30 @@ def near_frozen_first_layers():
     return check(net, ROWS, select="GRD")
 
 
+class Attention(nn.Module):
+    """Attention that is still even: its queries and keys get next to no gradient."""
+
+    def __init__(self, embedded: bool):
+        super().__init__()
+        self.embed = nn.Linear(16, 16) if embedded else nn.Identity()
+        self.query, self.key, self.value = (nn.Linear(16, 16) for _ in range(3))
+        for layer in (self.query, self.key):
+            layer.weight.data *= 1e-4
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x).unflatten(1, (4, 4)).tile(1, 1, 4)
+        scores = self.query(x) @ self.key(x).transpose(1, 2) / 4
+        return self.head((scores.softmax(-1) @ self.value(x)).mean(1))
+
+
+def near_even_attention():
+    return check(Attention(embedded=True), ROWS, select="GRD")
+
+
+def near_even_attention_to_the_inputs():
+    return check(Attention(embedded=False), ROWS, select="GRD")
+
+
 def test_one_layer_is_no_verdict():
     assert "fewer than two layers" in check(nn.Linear(16, 3), ROWS).unanswered["GRD101"]

@@ -158,6 +158,25 @@ def near_adversary():
     return watching.findings()
 
 
+def samples_of_a_generator():
+    nets = {"g": nn.Sequential(norming(), nn.ReLU(), nn.Linear(4, 8)), "d": nn.Linear(8, 1)}
+    g, d = (SGD(net.parameters(), 0.01) for net in nets.values())
+    fixed = torch.randn(16, 8)
+    with watch(nets, [g, d], every=1, select="MOD") as watching:
+        for _ in range(3):
+            for x, _ in BATCHES:
+                made = nets["g"](torch.randn(64, 8))
+                d.zero_grad()
+                (nets["d"](made.detach()).mean() - nets["d"](x).mean()).backward()
+                d.step()
+                g.zero_grad()
+                (-nets["d"](made).mean()).backward()
+                g.step()
+            with torch.no_grad():
+                nets["g"](fixed)
+    return watching.findings()
+
+
 def near_shapes_are_tried_before_training():
     net = norming()
     with watch(net, every=1, select="MOD") as watching:
@@ -168,6 +187,16 @@ def near_shapes_are_tried_before_training():
             F.cross_entropy(net(x), y).backward()
             optimizer.step()
     return watching.findings()
+
+
+def test_samples_of_a_generator_are_a_remark():
+    [found] = samples_of_a_generator()
+    assert (found.code, found.where, found.level) == ("MOD101", "g", "info")
+
+
+def test_parts_that_are_scored_together_are_an_error():
+    findings, _ = bad_part_of_a_network()
+    assert findings[0].level == "error"
 
 
 def test_passes_are_counted():

@@ -10,6 +10,7 @@ _OURS = str(Path(__file__).resolve().parents[1])
 _LIBRARIES = tuple(
     {str(Path(sysconfig.get_path(key)).resolve()) for key in ("stdlib", "purelib", "platlib")}
 )
+_PACKAGES = frozenset({"site-packages", "dist-packages"})
 
 
 def caller() -> str:
@@ -38,8 +39,8 @@ def is_users(filename: str) -> bool:
     """Whether code is the user's own, and neither normwise's nor that of a package.
 
     Example:
-        >>> is_users(__file__), is_users("train.py")
-        (False, True)
+        >>> is_users(__file__), is_users("train.py"), is_users("lib/site-packages/train.py")
+        (False, True, False)
     """
     return _owner(filename) == "user"
 
@@ -55,4 +56,6 @@ def _owner(filename: str) -> str:
     path = str(Path(filename).resolve())
     if path.startswith(_OURS):
         return "normwise"
-    return "library" if path.startswith(_LIBRARIES) or filename.startswith("<frozen") else "user"
+    if path.startswith(_LIBRARIES) or filename.startswith("<frozen"):
+        return "library"
+    return "user" if _PACKAGES.isdisjoint(Path(path).parts) else "library"  # another environment's

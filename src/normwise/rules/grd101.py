@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from normwise.evidence import Evidence, Level, Module
 from normwise.rules.finding import Finding
+from normwise.rules.flow import feeding, measured_layers
 from normwise.rules.rule import NotEnough, Rule
 
 
@@ -15,7 +16,8 @@ class VanishingGradients(Rule):
     What it does:
         Compares the norm of the loss's derivative by each weighted layer's output with the largest
         among the layers. Norms are kept by maps that neither stretch nor shrink, whatever their
-        widths.
+        widths. A side branch is not reported, such as the queries of attention that is still even,
+        where a layer before it or beside it gets its share.
 
     Why it is bad:
         Layers that no gradient reaches stay at their random initial weights.
@@ -51,10 +53,12 @@ class VanishingGradients(Rule):
         }
         if len(norms) < 2:
             raise NotEnough("the gradients of fewer than two layers were measured")
-        worst = min(norms, key=lambda path: norms[path])
         largest = max(norms.values())
-        share = norms[worst] / largest if largest else float("nan")
-        if 0 < share < self.least:
+        faint = [path for path in norms if 0 < norms[path] < self.least * largest]
+        lost = [p for p in faint if not _passed_by(evidence, p) & (norms.keys() - faint)]
+        if lost:
+            worst = min(lost, key=lambda path: norms[path])
+            share = norms[worst] / largest
             yield self.finding(
                 worst,
                 f"the gradient here is {share:.1g} of the largest one",
@@ -64,6 +68,15 @@ class VanishingGradients(Rule):
                 threshold=self.least,
                 confidence=0.8,
             )
+
+
+def _passed_by(evidence: Evidence, path: str) -> set[str]:
+    """Return the layers before a layer, and those that take the same input."""
+    layers = [each for known in measured_layers(evidence).values() for each in known]
+    own = [node for node, module in layers if module.path == path]
+    inputs = {index for node in own for index in node.inputs}
+    before = feeding(evidence, [(node, evidence.modules[path]) for node in own])
+    return {m.path for n, m in layers if n.index in before or inputs & set(n.inputs)} - {path}
 
 
 def _has_weight(module: Module) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from normwise.evidence import Evidence, Level, Passes
 from normwise.rules.finding import Finding
-from normwise.rules.modes import by_entry, differs_by_mode
+from normwise.rules.modes import by_entry, differs_by_mode, takers
 from normwise.rules.rule import Rule
 
 
@@ -18,7 +18,9 @@ class ScoringInTrainMode(Rule):
         with dropout or running statistics that is never run in evaluation mode. Passes within
         each training step, as a generator makes them for its discriminator, passes that are
         computed again by checkpointing, and many passes of one batch, as in MC dropout, are not
-        reported; nor is what ends with passes in evaluation mode, as a recalibration does.
+        reported; nor is what ends with passes in evaluation mode, as a recalibration does. It is
+        only worth knowing where the output would go into another network, which is not run: samples
+        of a generator are often drawn in training mode on purpose.
 
     Why it is bad:
         The scores are those of a network with dropout, or depend on which samples share a batch;
@@ -63,6 +65,7 @@ class ScoringInTrainMode(Rule):
                         threshold=0.0,
                         step=each.steps[0],
                         confidence=0.8,
+                        level="info" if _draws_samples(evidence, entry) else self.level,
                     )
 
     def _scores(self, passes: Passes, training: Passes) -> bool:
@@ -70,3 +73,12 @@ class ScoringInTrainMode(Rule):
             return False
         within_steps = passes.runs > max(1, self.runs * training.count)
         return passes.after_steps > 0 and not within_steps
+
+
+def _draws_samples(evidence: Evidence, entry: str) -> bool:
+    """Whether others take a module's output in training, and are not run without gradients."""
+    others = takers(evidence, entry)
+    unused = {p.entry for p in evidence.passes} - {
+        p.entry for p in evidence.passes if not p.gradients
+    }
+    return bool(others) and others <= unused

@@ -4,6 +4,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from normwise.evidence import Evidence, Passes
+from normwise.rules.flow import entry
 from normwise.rules.norming import lies_within
 from normwise.trace.functions import DROPOUT_TYPES
 
@@ -31,3 +32,13 @@ def by_entry(evidence: Evidence) -> dict[str, list[Passes]]:
     for passes in evidence.passes:
         found.setdefault(passes.entry, []).append(passes)
     return found
+
+
+def takers(evidence: Evidence, called: str) -> set[str]:
+    """Return the other modules called by the program into which a module's output goes."""
+    if evidence.graph is None:
+        return set()
+    own = [n for n in evidence.graph.nodes if n.module is not None]
+    own = [n for n in own if entry(evidence, n.module) == called]
+    into = {entry(evidence, t.module) for n in own for t in evidence.graph.consumers(n)}
+    return {taker for taker in into if taker is not None} - {called}
