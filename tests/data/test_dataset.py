@@ -79,5 +79,5 @@ def test_length_and_text(data):
 def test_several_inputs_are_no_single_one():
     x, y = torch.ones(3, 2), torch.zeros(3)
     assert Split(x, y).single is x
-    with pytest.raises(UsageError, match="one input is needed here.*a 2 float32, b 2 float32"):
+    with pytest.raises(UsageError, match=r"one input is needed here.*a 2 float32, b 2 float32"):
         _ = Split({"a": x, "b": x}, y).single

@@ -4,6 +4,7 @@ from normwise.stack.alone import Alone
 from normwise.stack.augmenting import Augmenter, Own
 from normwise.stack.executor import Executor, InProcess, Processes
 from normwise.stack.heads import Heads, goal_of
+from normwise.stack.keeping import Keeping, State
 from normwise.stack.loop import Budget, Evaluation, Outcome, Stack, train
 from normwise.stack.objective import LOSSES, Goal, Objective, Scores, minimised
 from normwise.stack.order import ORDERS, Order
@@ -14,6 +15,7 @@ from normwise.stack.recording import NotStackable
 from normwise.stack.schedules import SCHEDULES, Schedule
 from normwise.stack.seeding import derive, seeded
 from normwise.stack.stacked import Stacked
+from normwise.stack.stopping import Stopping
 
 __all__ = [
     "LOSSES",
@@ -28,6 +30,7 @@ __all__ = [
     "Goal",
     "Heads",
     "InProcess",
+    "Keeping",
     "NotStackable",
     "Objective",
     "Order",
@@ -43,6 +46,8 @@ __all__ = [
     "Share",
     "Stack",
     "Stacked",
+    "State",
+    "Stopping",
     "derive",
     "goal_of",
     "minimised",

@@ -1,13 +1,16 @@
 """A stack of one: the user's network, trained as it is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from normwise.data import Split
 from normwise.samples import Samples, Targets, each, forward
 from normwise.stack.augmenting import Augmenter
+from normwise.stack.calling import Tensors
 from normwise.stack.evaluation import evaluate
+from normwise.stack.keeping import of_group
 from normwise.stack.objective import Goal, Scores, minimised
 from normwise.stack.penalties import Shrinking
 from normwise.stack.recipes import Recipe
@@ -83,9 +86,14 @@ class Alone:
             self._dial.step()
             self._set_dial()
 
-    def evaluate(self, split: Split) -> list[Scores]:
+    @property
+    def rates(self) -> list[float]:
+        """The learning rate of the next step."""
+        return [self._optimizer.param_groups[0]["lr"]]
+
+    def evaluate(self, split: Split, runs: Sequence[int] | None = None) -> list[Scores]:
         """Return loss and metric on a split."""
-        if not self._size:
+        if not self._size or runs == []:
             return []
         self._network.eval()
         scores = evaluate([self._network], self._objective, split)
@@ -106,9 +114,64 @@ class Alone:
         """Return the network."""
         return self._network
 
+    def weights(self, run: int) -> Tensors:  # noqa: ARG002
+        """Return copies of the network's parameters and buffers."""
+        return {name: tensor.detach().clone() for name, tensor in self._tensors()}
+
+    def restore(self, run: int, weights: Tensors) -> None:  # noqa: ARG002
+        """Give the network parameters and buffers that it had."""
+        with torch.no_grad():
+            for name, tensor in self._tensors():
+                tensor.copy_(weights[name])
+
     def keep(self, runs: Sequence[int]) -> None:
         """Go on, or stop."""
         self._size = len(runs)
+
+    def state(self) -> Tensors:
+        """Return the tensors of the network and its optimizer, as copies."""
+        optimizer = {
+            f"optimizer/{place}/{name}": value.detach().clone()
+            for place, state in self._optimizer.state_dict()["state"].items()
+            for name, value in state.items()
+            if isinstance(value, Tensor)
+        }
+        gradients = {
+            f"gradient/{name}": p.grad.clone()
+            for name, p in self._network.named_parameters()
+            if p.grad is not None  # between the batches of one step of the optimizer
+        }
+        network = {f"network/{name}": tensor for name, tensor in self.weights(0).items()}
+        return optimizer | gradients | network | {"augment": self._augmenter.states[0]}
+
+    def load_state(self, tensors: Tensors, steps: int, losses: Mapping[int, float]) -> None:
+        """Take a state; the schedule is gone through again up to there."""
+        self.restore(0, of_group(tensors, "network"))
+        states: dict[int, Tensors] = {}
+        for name, value in of_group(tensors, "optimizer").items():
+            place, _, key = name.partition("/")
+            states.setdefault(int(place), {})[key] = value
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": states, "param_groups": groups})
+        gradients = of_group(tensors, "gradient")
+        for name, parameter in self._network.named_parameters():
+            parameter.grad = gradients.get(name)
+        self._augmenter.states = [tensors["augment"]]
+        self._batches = steps
+        self._go_through(steps, losses)
+
+    def _go_through(self, steps: int, losses: Mapping[int, float]) -> None:
+        """Turn the dial as in a training of so many batches."""
+        if self._dial is not None:
+            for step in range(1, steps + 1):
+                if step % self._recipe.accumulate == 0:
+                    self._dial.step()
+                if step in losses:
+                    self._dial.evaluated(losses[step])
+            self._set_dial()
+
+    def _tensors(self) -> list[tuple[str, Tensor]]:
+        return [*self._network.named_parameters(), *self._network.named_buffers()]
 
 
 def _only(batches: Tensor) -> Tensor:

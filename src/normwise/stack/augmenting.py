@@ -78,6 +78,16 @@ class Augmenter:
             Generator(device).manual_seed(derive(seed, "augment")) for seed in seeds
         ]
 
+    @property
+    def states(self) -> list[Tensor]:
+        """Where the stream of every batch is."""
+        return [generator.get_state() for generator in self._generators]
+
+    @states.setter
+    def states(self, states: Sequence[Tensor]) -> None:
+        for generator, state in zip(self._generators, states, strict=True):
+            generator.set_state(state)
+
     def of(self, batches: Sequence[int]) -> "Augmenter":
         """Return what goes on for some of the batches; one may be named more than once."""
         fewer = Augmenter([self._steps[batch] for batch in batches], [], torch.device("cpu"))

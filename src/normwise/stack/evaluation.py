@@ -1,5 +1,6 @@
 """Loss and metric of networks in evaluation mode."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,8 +22,10 @@ def evaluate(networks: Sequence[Callable[..., Any]], objective: Goal, split: Spl
     Args:
         networks: called with samples as their arguments.
         objective: of all.
-        split: to score on.
+        split: to score on; an empty one scores NaN.
     """
+    if not len(split):
+        return [Scores(math.nan, math.nan)] * len(networks)
     losses: list[list[Tensor]] = [[] for _ in networks]
     tallies: list[list[Any]] = [[] for _ in networks]
     with torch.no_grad():

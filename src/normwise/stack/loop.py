@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -12,10 +12,22 @@ from torch import Tensor, nn
 
 from normwise.data import Data, Split
 from normwise.samples import Samples, Targets, tensors
+from normwise.stack.calling import Tensors
 from normwise.stack.feeding import Resident
+from normwise.stack.keeping import (
+    Keeping,
+    Resumable,
+    State,
+    random_plain,
+    random_tensors,
+    set_random,
+)
 from normwise.stack.objective import Scores
 from normwise.stack.order import Order
 from normwise.stack.seeding import derive, seeded
+from normwise.stack.stopping import NEVER, Stopping, Watch
+
+_ROOM = 0.25  # share of a stack that may have ended before it is made smaller
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,7 @@ class Evaluation:
         val_loss: mean loss on the validation split, in evaluation mode.
         val_metric: accuracy or R² there.
         heads: the metric of each, where there are several.
+        lr: the learning rate of the next step.
 
     Example:
         >>> Evaluation(step=100, train_loss=0.3, val_loss=0.4, val_metric=0.9).val_metric
@@ -70,6 +83,7 @@ class Evaluation:
     val_loss: float
     val_metric: float
     heads: Mapping[str, float] = field(default_factory=dict)
+    lr: float = math.nan
 
 
 @dataclass
@@ -117,6 +131,11 @@ class Stack(Protocol):
         """How many batches a step takes: run r trains on number r modulo this."""
         ...
 
+    @property
+    def rates(self) -> list[float]:
+        """The learning rate of every run's next step."""
+        ...
+
     def step(self, x: Samples, y: Targets) -> Tensor:
         """Update every run on its batch; return the losses, shape (size,).
 
@@ -128,8 +147,8 @@ class Stack(Protocol):
         """
         ...
 
-    def evaluate(self, split: Split) -> list[Scores]:
-        """Return each run's loss and metric on a split, in evaluation mode."""
+    def evaluate(self, split: Split, runs: Sequence[int] | None = None) -> list[Scores]:
+        """Return the loss and metric of some runs, or of all, on a split, in evaluation mode."""
         ...
 
     def evaluated(self, losses: Sequence[float]) -> None:
@@ -138,6 +157,14 @@ class Stack(Protocol):
 
     def network(self, run: int) -> nn.Module:
         """Return one run's network as it is now."""
+        ...
+
+    def weights(self, run: int) -> Tensors:
+        """Return copies of one run's parameters and buffers."""
+        ...
+
+    def restore(self, run: int, weights: Tensors) -> None:
+        """Give one run parameters and buffers that it had."""
         ...
 
     def keep(self, runs: Sequence[int]) -> None:
@@ -154,8 +181,10 @@ def train(
     data: Data,
     budget: Budget,
     observe: Observer | None = None,
+    stopping: Sequence[Stopping] | None = None,
+    keeping: Keeping | None = None,
 ) -> list[Outcome]:
-    """Train all runs of a stack and score each on the test split once, at the end.
+    """Train all runs of a stack and score each on the test split once, at its end.
 
     Args:
         stack: the runs.
@@ -164,6 +193,8 @@ def train(
         budget: how long, and how often to evaluate.
         observe: called at every evaluation with the step, the run's position, and a function that
             returns its network.
+        stopping: what ends each run early; None for nothing.
+        keeping: how the state of the training is kept, for a stack that can be `Resumable`.
 
     Returns:
         One outcome per run.
@@ -180,9 +211,10 @@ def train(
     started = time.perf_counter()
     # Networks draw dropout masks from torch's global stream: in a stack of one it is the run's own.
     with seeded(derive(seeds[0], "dropout")):
-        outcomes = _Training(stack, seeds, data, budget, observe).run()
+        training = _Training(stack, seeds, data, budget, observe, stopping)
+        outcomes = training.run(keeping)
     for outcome in outcomes:
-        outcome.seconds = (time.perf_counter() - started) / len(outcomes)
+        outcome.seconds += (time.perf_counter() - started) / len(outcomes)
     return outcomes
 
 
@@ -196,6 +228,7 @@ class _Training:
         data: Data,
         budget: Budget,
         observe: Observer | None,
+        stopping: Sequence[Stopping] | None,
     ) -> None:
         self.stack, self.data, self.budget, self.observe = stack, data, budget, observe
         labels = tensors(data.train.y)[0].cpu() if budget.order == "sorted" else None
@@ -203,59 +236,127 @@ class _Training:
             Order(len(data.train), budget.batch_size, seed, budget.order, labels) for seed in seeds
         ]
         self.outcomes = [Outcome() for _ in seeds]
-        self.active = list(range(len(seeds)))
+        self.watches = [Watch(each) for each in stopping or [NEVER] * len(seeds)]
+        self.active = list(range(len(seeds)))  # runs in the stack, by place
+        self.ended: set[int] = set()  # runs that take no further part, some still in the stack
         self.losses = torch.zeros(len(seeds), device=data.train.device, dtype=torch.float64)
         self.losses_from = 0
 
-    def run(self) -> list[Outcome]:
-        self.look(0)
-        for step, batch in enumerate(Resident(self.data.train).batches(self.rows()), 1):
+    def run(self, keeping: Keeping | None) -> list[Outcome]:
+        first = self.begin(keeping)
+        batches = Resident(self.data.train).batches(self.rows(first))
+        for step, batch in enumerate(batches, first + 1):
             self.losses += self.stack.step(batch.x, batch.y)
             if self.budget.is_evaluation(step):
                 self.look(step)
                 if not self.active:
-                    return self.outcomes
-        for run, scores in zip(self.active, self.stack.evaluate(self.data.test), strict=True):
-            self.outcomes[run].test_loss, self.outcomes[run].test_metric, _ = scores
+                    break
+            if keeping is not None and keeping.keep(step, self.state):
+                break
+        self.finish([run for run in self.active if run not in self.ended])
         return self.outcomes
 
-    def rows(self) -> Iterator[Tensor]:
-        """Yield the samples of every step, shape (batches, samples), `budget.steps` times."""
-        left = self.budget.steps
-        while left:
+    def begin(self, keeping: Keeping | None) -> int:
+        """Evaluate for the first time, or go on from a state; return the steps taken so far."""
+        if keeping is not None and keeping.state is not None:
+            self.restore(keeping.state)
+            return keeping.state.step
+        self.look(0)
+        return 0
+
+    def rows(self, first: int) -> Iterator[Tensor]:
+        """Yield the samples of every step from one on, shape (batches, samples)."""
+        taken = 0
+        while taken < self.budget.steps:
             # Runs that have left go on drawing, so that nobody's order depends on them.
-            epoch = torch.stack([order.next_epoch() for order in self.orders], 1)[:left]
-            for indices in epoch.to(self.data.train.device):
+            epoch = torch.stack([order.next_epoch() for order in self.orders], 1)
+            wanted = epoch[max(0, first - taken) : self.budget.steps - taken]
+            for indices in wanted.to(self.data.train.device):
                 yield indices[self.active[: self.stack.batches]]
-            left -= len(epoch)
+            taken += len(epoch)
 
     def look(self, step: int) -> None:
-        """Evaluate and show every run; those that diverged leave the stack."""
+        """Evaluate and show every run; those that are at their end take no further part."""
         devices = [self.losses.device] if self.losses.is_cuda else []
         with torch.random.fork_rng(devices):
-            losses, scores = self._train_losses(step), self.stack.evaluate(self.data.val)
+            losses, scores = self.train_losses(step), self.stack.evaluate(self.data.val)
+            rates = self.stack.rates
             for place, run in enumerate(self.active):
-                outcome = self.outcomes[run]
-                outcome.steps = step
-                outcome.evaluations.append(Evaluation(step, losses[place], *scores[place]))
-                if step and not math.isfinite(losses[place]):
-                    outcome.status = "diverged"
-                elif self.observe is not None:
-                    self.observe(step, run, partial(self.stack.network, place))
+                if run not in self.ended:
+                    row = Evaluation(step, losses[place], *scores[place], lr=rates[place])
+                    self.note(place, run, row, scores[place])
         if step:
             self.stack.evaluated([score.loss for score in scores])
-        self._leave()
+        self.leave()
 
-    def _train_losses(self, step: int) -> list[float]:
+    def note(self, place: int, run: int, row: Evaluation, scores: Scores) -> None:
+        """Write down a run's evaluation, and end the run where that is due."""
+        outcome, watch = self.outcomes[run], self.watches[run]
+        outcome.steps = row.step
+        outcome.evaluations.append(row)
+        ends = watch.ends(row.step, scores)
+        if watch.is_best(row.step):
+            watch.weights = self.stack.weights(place)
+        if row.step and not math.isfinite(row.train_loss):
+            outcome.status = "diverged"
+            self.finish([run])
+            return
+        if self.observe is not None:
+            self.observe(row.step, run, partial(self.stack.network, place))
+        if ends and row.step:
+            self.finish([run])
+
+    def train_losses(self, step: int) -> list[float]:
         steps = step - self.losses_from
         losses = (self.losses / steps).tolist() if steps else [math.nan] * len(self.active)
         self.losses.zero_()
         self.losses_from = step
         return losses
 
-    def _leave(self) -> None:
-        alive = [p for p, run in enumerate(self.active) if self.outcomes[run].status == "done"]
-        if len(alive) < len(self.active):
+    def finish(self, runs: Sequence[int]) -> None:
+        """End runs: bring back their best weights, and score them on the test split."""
+        for run in runs:
+            if self.watches[run].weights:
+                self.stack.restore(self.active.index(run), self.watches[run].weights)
+        self.ended.update(runs)
+        scored = [run for run in runs if self.outcomes[run].status != "diverged"]
+        places = [self.active.index(run) for run in scored]
+        for run, scores in zip(scored, self.stack.evaluate(self.data.test, places), strict=True):
+            self.outcomes[run].test_loss, self.outcomes[run].test_metric, _ = scores
+
+    def leave(self) -> None:
+        """Take runs that have ended out of the stack, once they are many: it is made anew then."""
+        alive = [place for place, run in enumerate(self.active) if run not in self.ended]
+        if len(self.active) - len(alive) >= max(1, _ROOM * len(self.active)):
             self.stack.keep(alive)
             self.active = [self.active[place] for place in alive]
             self.losses = self.losses[alive]
+
+    def state(self, step: int) -> State:
+        """Return all that is needed to go on from this step, for a stack of one."""
+        assert isinstance(self.stack, Resumable)
+        watch, outcome = self.watches[0], self.outcomes[0]
+        tensors = self.stack.state()
+        tensors |= {f"best/{name}": tensor for name, tensor in watch.weights.items()}
+        tensors |= {"losses": self.losses.clone(), **random_tensors()}
+        plain = {
+            "losses_from": self.losses_from,
+            "evaluations": [asdict(row) for row in outcome.evaluations],
+            "watch": [watch.loss, watch.step, watch.waited],
+            "random": random_plain(),
+        }
+        return State(step, tensors, plain)
+
+    def restore(self, state: State) -> None:
+        """Go on from a state, bit for bit."""
+        assert isinstance(self.stack, Resumable)
+        rows = [Evaluation(**row) for row in state.plain["evaluations"]]
+        seen = {row.step: row.val_loss for row in rows if row.step}
+        self.stack.load_state(state.tensors, state.step, seen)
+        self.outcomes[0].evaluations, self.outcomes[0].steps = rows, rows[-1].step
+        watch = self.watches[0]
+        watch.loss, watch.step, watch.waited = state.plain["watch"]
+        watch.weights = state.of("best")
+        self.losses.copy_(state.tensors["losses"])
+        self.losses_from = state.plain["losses_from"]
+        set_random(state)

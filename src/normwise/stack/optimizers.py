@@ -17,6 +17,11 @@ from normwise.stack.schedules import Dial
 class StackedOptimizer(Protocol):
     """Updates the weights of all runs in place."""
 
+    @property
+    def rates(self) -> list[float]:
+        """The learning rate of every run's next step."""
+        ...
+
     def step(self, gradients: Sequence[Gradient]) -> None:
         """Update all weights by their gradients; one without is left as it is."""
         ...
@@ -66,6 +71,11 @@ class PlainDescent:
         self._shrinking = shrinking
         self._settings: list[dict[str, Any]] = [{"lr": recipe.lr} for recipe in recipes]
         self._set_rates()
+
+    @property
+    def rates(self) -> list[float]:
+        """The learning rate of every run's next step."""
+        return [float(setting["lr"]) for setting in self._settings]
 
     def step(self, gradients: Sequence[Gradient]) -> None:
         """Update all weights by their gradients."""
@@ -152,6 +162,11 @@ class ByGroups:
         self._clip = None
         if min(clips) < math.inf:
             self._clip = torch.tensor(clips, dtype=torch.float64, device=weights[0].device)
+
+    @property
+    def rates(self) -> list[float]:
+        """The learning rate of every run's next step."""
+        return [float(setting["lr"]) for setting in self._settings]
 
     def step(self, gradients: Sequence[Gradient]) -> None:
         """Update all weights by their gradients."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from normwise.stack.augmenting import Steps
 from normwise.stack.penalties import PENALTIES, Penalties, Penalty
 from normwise.stack.schedules import CONSTANT, Dial, Schedule
+from normwise.stack.stopping import NEVER, Stopping
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
 
@@ -52,6 +53,7 @@ class Recipe:
             (`torch.nn.utils.clip_grad_norm_`; Pascanu et al. 2013). None leaves them.
         label_smoothing: share of the target that is spread over all classes, in the loss of
             training (Szegedy et al. 2016).
+        stopping: what ends the run early, and with which weights.
 
     Example:
         >>> Recipe("sgd", lr=0.1, momentum=0.9).build(nn.Linear(2, 1).parameters())
@@ -74,6 +76,7 @@ class Recipe:
     augment: Steps = ()
     accumulate: int = 1
     precision: str | None = None
+    stopping: Stopping = NEVER
 
     @property
     def kind(self) -> tuple[Hashable, ...]:

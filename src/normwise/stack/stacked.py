@@ -134,9 +134,14 @@ class Stacked:
             return gradient if name in self._across else gradient.value().mT.contiguous()
         return (gradient.mT if name in self._across else gradient).contiguous()
 
-    def evaluate(self, split: Split) -> list[Scores]:
-        """Return each run's loss and metric on a split, in evaluation mode."""
-        forwards = [self._forward(run) for run in range(self._size)]
+    @property
+    def rates(self) -> list[float]:
+        """The learning rate of every run's next step."""
+        return self._optimizer.rates
+
+    def evaluate(self, split: Split, runs: Sequence[int] | None = None) -> list[Scores]:
+        """Return the loss and metric of some runs, or of all, on a split, in evaluation mode."""
+        forwards = [self._forward(run) for run in (range(self._size) if runs is None else runs)]
         scores = evaluate(forwards, self._objective, split)
         self._template.train()
         return scores
@@ -154,6 +159,15 @@ class Stacked:
             for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
                 tensor.copy_(values[name][run])
         return network
+
+    def weights(self, run: int) -> Tensors:
+        """Return copies of one run's parameters and buffers."""
+        return {name: value[run].clone() for name, value in self._values().items()}
+
+    def restore(self, run: int, weights: Tensors) -> None:
+        """Give one run parameters and buffers that it had."""
+        for name, value in self._values().items():
+            value[run].copy_(weights[name])
 
     def keep(self, runs: Sequence[int]) -> None:
         """Go on with these runs only, and free the memory of the others."""
