@@ -54,6 +54,14 @@ class Keeping:
         save: takes a state.
         state: to go on from, or None to begin.
         stops: asked after every step whether to end here; the state is saved then.
+
+    Example:
+        >>> saved = []
+        >>> keeping = Keeping(every=2, save=saved.append, state=None, stops=lambda: False)
+        >>> [keeping.keep(step, lambda step: State(step, {}, {})) for step in (1, 2, 3)]
+        [False, False, False]
+        >>> [state.step for state in saved]
+        [2]
     """
 
     every: int
