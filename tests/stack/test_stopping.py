@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from normwise.data import Noise
 from normwise.stack import (
     Alone,
     Budget,
@@ -105,7 +106,10 @@ def test_runs_that_end_early_leave_the_others_as_they_are(tools):
 @pytest.mark.parametrize("at", [1, 7, 30, 59])
 def test_a_training_goes_on_bit_for_bit_from_any_step(at, tools):
     recipe = Recipe(
-        *("adam", 0.05), schedule=Schedule("plateau", 60, factor=0.5, patience=1, warmup=4)
+        *("adam", 0.05),
+        schedule=Schedule("plateau", 60, factor=0.5, patience=1, warmup=2),
+        augment=(Noise(0.1),),
+        accumulate=2,
     )
     data = tools.make_data(dtype=torch.float32)
 
