@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from normwise.stack import Budget, NotStackable, Objective, Planner, Recipe, Run, Stacked
+from normwise.data import Noise
+from normwise.stack import Budget, NotStackable, Objective, Penalty, Planner, Recipe, Run, Stacked
 from normwise.stack.planner import _free_memory
 
 SGD, ADAM = Recipe("sgd", lr=0.1), Recipe("adam", lr=0.1)
@@ -117,6 +118,22 @@ def test_whole_groups_are_not_divided(plan: Any, monkeypatch: pytest.MonkeyPatch
     runs = [*runs_of(6), *runs_of(6, architecture="b"), *runs_of(6, architecture="c")]
     _, shares = plan(runs)
     assert sorted(len(share.runs) for share in shares) == [3, 3, 6, 6]
+
+
+def test_kinds_of_recipes_do_not_share_a_stack(plan: Any, monkeypatch: pytest.MonkeyPatch):
+    World(monkeypatch)
+    recipes = [
+        Recipe("sgd", l2=Penalty(0.1), entropy=0.1),
+        Recipe("sgd", augment=(Noise(0.1),), clip=1.0),
+        Recipe("sgd", accumulate=2),
+        Recipe("sgd", precision="bf16"),
+        Recipe("adam"),
+    ]
+    _, shares = plan([run for recipe in recipes for run in runs_of(3, recipe)])
+    assert [share.runs for share in shares] == [
+        tuple(range(6)),
+        *((place, place + 1, place + 2) for place in (6, 9, 12)),
+    ]
 
 
 @pytest.mark.parametrize("workers", [1, 3])

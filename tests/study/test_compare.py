@@ -214,6 +214,43 @@ def test_a_run_does_not_depend_on_the_others_in_its_study(data):
         assert row[name] == other[name]
 
 
+def jitter(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Change samples, as a user would."""
+    return x * (0.9 + 0.2 * torch.rand(len(x), 1, generator=generator))
+
+
+def test_words_of_the_training_in_a_stack_and_alone(data):
+    words = "plain,aug=none,aug=noise:0.3,l1=1e-3+l2=1e-2:0,wd=0.1,entropy=0.2,accumulate=2"
+    options = {"augment": jitter, "seeds": 2, "optimizer": "adam"}
+    stacked, alone = (quick(data("classes"), words, stack=stack, **options) for stack in (12, 1))
+    plan = stacked.plan.set_index("variants")["how"]
+    assert plan["accumulate=2"] == "stack of 2"
+    assert plan.drop("accumulate=2").tolist() == ["stack of 12"]
+    frames = [
+        study.frame().set_index(["variant", "seed"])["train_loss"] for study in (stacked, alone)
+    ]
+    pd.testing.assert_series_equal(*frames, rtol=1e-3)
+    assert frames[0].nunique() == 14
+
+
+def test_what_cannot_be_stacked_is_told_and_trained(data):
+    study = quick(data("classes"), "plain,precision=bf16", stack=3)
+    told = study.plan.set_index("variants")
+    assert told.loc["plain", "how"] == "stack of 3"
+    assert told.loc["precision=bf16", "how"] == "alone"
+    assert "precision=bf16 has fewer" in told.loc["precision=bf16", "reason"]
+    assert (study.frame()["status"] == "done").all()
+
+
+def test_a_study_with_words_is_resumed(data, tmp_path):
+    options = {"augment": jitter, "out": tmp_path, "l2": "1e-3:0", "seeds": 1}
+    first = quick(data("classes"), "plain,aug=noise:1", **options)
+    again = quick(data("classes"), "plain,aug=noise:1", resume=True, **options)
+    pd.testing.assert_frame_equal(first.frame(), again.frame(), check_exact=True)
+    with pytest.raises(nw.UsageError, match="aug: 'jitter' there, None here"):
+        quick(data("classes"), "plain", **{**options, "augment": None}, resume=True)
+
+
 def test_random_states_and_threads_of_the_caller_stay(data):
     torch.set_num_threads(2)
     try:

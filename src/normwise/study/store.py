@@ -45,9 +45,11 @@ class Store:
                 f"out={self.folder} holds files but no study: name a new or empty folder"
             )
         theirs = manifest.get("identity", {})
-        unlike = [key for key in identity if theirs.get(key) != identity[key]]
+        unlike = [k for k in {**identity, **theirs} if theirs.get(k) != identity.get(k)]
         if unlike:
-            told = "; ".join(f"{k}: {theirs.get(k)!r} there, {identity[k]!r} here" for k in unlike)
+            told = "; ".join(
+                f"{k}: {theirs.get(k)!r} there, {identity.get(k)!r} here" for k in unlike
+            )
             raise UsageError(f"out={self.folder} holds another study ({told}): name another folder")
         finished = len(self.records())
         if finished and not resume:
