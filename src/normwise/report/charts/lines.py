@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 760, 340
-PANEL = 230  # width of one of several panels
+PANEL = 250  # width of one of several panels
 LEFT, TOP, BOTTOM = 58, 52, 44
 
 
@@ -80,7 +80,7 @@ class Lines:
         axes, ends = None, []
         for place, (name, rows) in enumerate(panels.items()):
             left = LEFT + place * column
-            gap = 0 if single else 14
+            gap = 0 if single else 26
             right = width - left - column + gap
             axes = drawing.box(figure, left, TOP + (0 if single else 20), right, BOTTOM)
             ends = self._panel(axes, rows, chosen, name, first=place == 0)
@@ -108,9 +108,9 @@ class Lines:
             (pen, self._series(axes, rows & (words(self.table, "series") == pen.name), pen))
             for pen in chosen.values()
         ]
-        self._axes(axes, first)
         if name:
             axes.set_title(name, loc="left", size=drawing.SMALL, color=LIGHT["ink"], pad=6)
+        self._axes(axes, first)
         if self.level is not None:
             self._level(axes, first)
         return [(pen, y, pen.label) for pen, y in ends if not np.isnan(y)]
