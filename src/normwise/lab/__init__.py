@@ -7,7 +7,7 @@ from normwise.lab.errata import ERRATA, Erratum
 from normwise.lab.registry import all_claims
 from normwise.lab.result import Number, Result
 from normwise.lab.running import run, run_all
-from normwise.lab.verdicts import Verdict, above, below, both, within
+from normwise.lab.verdicts import Verdict, above, below, both, inside, within
 
 __all__ = [
     "ERRATA",
@@ -21,6 +21,7 @@ __all__ = [
     "all_claims",
     "below",
     "both",
+    "inside",
     "run",
     "run_all",
     "within",

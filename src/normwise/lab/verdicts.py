@@ -28,6 +28,16 @@ def below(low: float, high: float, bound: float) -> Verdict:
     return above(-high, -low, -bound)
 
 
+def inside(low: float, high: float, bounds: tuple[float, float]) -> Verdict:
+    """Judge the claim that a quantity lies between two bounds, by the quantity's interval.
+
+    Example:
+        >>> inside(0.9, 1.1, bounds=(0.5, 2)), inside(0.1, 0.4, bounds=(0.5, 2))
+        ('holds', 'fails')
+    """
+    return both(above(low, high, bounds[0]), below(low, high, bounds[1]))
+
+
 def within(error: float, tolerance: float) -> Verdict:
     """Judge the claim that two things are equal, by the largest difference; NaN is no equality.
 

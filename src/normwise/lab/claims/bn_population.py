@@ -15,12 +15,13 @@ from normwise.lab.budget import Budget
 from normwise.lab.claim import Claim
 from normwise.lab.reading import bands, estimate
 from normwise.lab.result import Number, Result
-from normwise.lab.verdicts import above, below, both, within
+from normwise.lab.verdicts import below, both, inside, within
 from normwise.layers import BatchNorm1d
 from normwise.report import Lines
 
 _TOLERANCE = 1e-12  # of values of the order of 1, in float64
 _MARGIN = 0.02  # of the variance
+_RUNNING = ("running_mean", "running_var")
 _BATCH, _BATCHES, _STEPS = 8, 2000, 200
 
 
@@ -68,8 +69,7 @@ class BnPopulation(Claim):
         error = max(row["error"] for row in rows)
         return self.result(
             both(
-                above(right.low, right.high, 1 - _MARGIN),
-                below(right.low, right.high, 1 + _MARGIN),
+                inside(right.low, right.high, (1 - _MARGIN, 1 + _MARGIN)),
                 below(plain.low, plain.high, 1 - _MARGIN),
                 within(error, _TOLERANCE),
             ),
@@ -91,9 +91,7 @@ def _one_seed(seed: int, data: Data) -> dict[str, Any]:
     ratio = batches.var(1, correction=0).mean(0) / x.var(0, correction=0)
     norms = {"moving, α = 0.1": _norm(0.1), "average of all": _norm(None)}
     gaps = pd.concat(_gaps(name, norm, x, batches[:_STEPS]) for name, norm in norms.items())
-    errors = [
-        _affine_error(norm, x, norm.running_mean, norm.running_var) for norm in norms.values()
-    ]
+    errors = [_affine_error(n, x, *map(n.get_buffer, _RUNNING)) for n in norms.values()]
     recalibrated = recalibrate(_norm(0.1), [x])
     errors.append(_affine_error(recalibrated, x, x.mean(0), x.var(0, correction=0)))
     return {"ratio": ratio.mean().item(), "error": max(errors), "gaps": gaps.assign(seed=seed)}

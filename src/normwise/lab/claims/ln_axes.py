@@ -105,7 +105,10 @@ class _Found:
 def _cases() -> list[_Case]:
     layer_norms = [
         _Case(
-            f"LayerNorm({shape})", nn.LayerNorm(shape, eps=_EPS), _FEATURES[-len(shape) :], _BATCH
+            f"LayerNorm({shape})",
+            nn.LayerNorm([*shape], eps=_EPS),
+            _FEATURES[-len(shape) :],
+            _BATCH,
         )
         for shape in ((10,), (10, 10), (5, 10, 10))
     ]
