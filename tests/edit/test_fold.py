@@ -484,7 +484,7 @@ def test_bad_input_gets_one_clear_error_and_changes_nothing():
     asked = {
         "cannot be captured as a graph": (network, torch.ones(3, 4)),
         "fails on the example": (network, torch.ones(3, 5)),
-        "example holds no values": (network, (1, 2)),
+        "example holds no tensor with values": (network, (1, 2)),
         "with one sample at least": (network, torch.ones(0, 4)),
         "example is a int": (network, 3),
         "network is a function": (lambda x: x, torch.ones(3, 4)),

@@ -91,7 +91,7 @@ def test_refusals():
             edit(net, value, X, where="fc")
         with pytest.raises(UsageError, match=r"does not run on the example of shape \(6, 3\)"):
             edit(net, value, X[:, :3])
-        with pytest.raises(UsageError, match="example=list: give a tensor"):
+        with pytest.raises(UsageError, match="example holds no tensor with values"):
             edit(net, value, X.tolist())
         assert repr(net) == before
     with pytest.raises(UsageError, match=r"4 feeds no activation.*placement='before' puts it"):

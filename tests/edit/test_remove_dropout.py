@@ -151,5 +151,5 @@ def test_a_forward_that_cannot_be_traced():
 def test_an_example_of_the_wrong_shape():
     with pytest.raises(UsageError, match=r"does not run on the example of shape \(4, 7\)"):
         remove_dropout(everything(), torch.randn(4, 7))
-    with pytest.raises(UsageError, match="example=list: give a tensor"):
+    with pytest.raises(UsageError, match="example holds no tensor with values"):
         remove_dropout(everything(), [1.0])

@@ -1,6 +1,8 @@
 """Replace the activation of every hidden layer."""
 
-from torch import Tensor, nn
+from typing import Any
+
+from torch import nn
 
 from normwise.edit.editing import editing, traced
 from normwise.edit.log import Edit
@@ -20,13 +22,13 @@ ACTIVATIONS = {
 }
 
 
-def replace_activation(network: nn.Module, activation: str, example: Tensor) -> nn.Module:
+def replace_activation(network: nn.Module, activation: str, example: Any) -> nn.Module:
     """Give every hidden layer the same activation, with torch's defaults.
 
     Args:
         network: changed in place; left as it was if anything is refused.
         activation: one of `relu`, `sigmoid`, `tanh`, `elu`, `leaky_relu`, `gelu`, `silu`.
-        example: a batch of at least two inputs that the network runs on.
+        example: a batch of at least two inputs: a tensor, or a tuple or dict of arguments.
 
     Returns:
         The network.

@@ -1,6 +1,8 @@
 """Insert dropout after every hidden activation, or before the first layers."""
 
-from torch import Tensor, nn
+from typing import Any
+
+from torch import nn
 
 from normwise.edit.dropout_kinds import DROPOUTS, check_p
 from normwise.edit.editing import editing, traced
@@ -11,7 +13,7 @@ from normwise.edit.own import Ownership
 from normwise.edit.placing import label, path_of
 from normwise.edit.swapping import swap
 from normwise.errors import Problems, UsageError, suggest
-from normwise.trace import FUNCTION, Activation, Layer, Trace
+from normwise.trace import FUNCTION, Activation, Call, Layer, Trace
 from normwise.trace.functions import DROPOUT_TYPES
 from normwise.trace.matching import Where, matching
 
@@ -19,7 +21,7 @@ from normwise.trace.matching import Where, matching
 def insert_dropout(
     network: nn.Module,
     p: float,
-    example: Tensor,
+    example: Any,
     *,
     kind: str = "dropout",
     where: Where | None = None,
@@ -48,7 +50,7 @@ def insert_dropout(
     Args:
         network: changed in place; left as it was if anything is refused.
         p: probability of an element to be zeroed, in [0, 1); or what the layer means by it.
-        example: a batch of at least two inputs that the network runs on.
+        example: a batch of at least two inputs: a tensor, or a tuple or dict of arguments.
         kind: a word of this table.
         where: only the activations fed by layers whose path matches this pattern (`encoder.*`) or
             one of these, or for which this predicate of path and module holds. A layer chosen in
@@ -97,13 +99,13 @@ def insert_dropout(
     return network
 
 
-def insert_input_dropout(network: nn.Module, p: float, example: Tensor) -> nn.Module:
+def insert_input_dropout(network: nn.Module, p: float, example: Any) -> nn.Module:
     """Zero the inputs of the network's first layers with probability `p` in training.
 
     Args:
         network: changed in place; left as it was if anything is refused.
         p: probability of an element to be zeroed, in [0, 1).
-        example: a batch of at least two inputs that the network runs on.
+        example: a batch of at least two inputs: a tensor, or a tuple or dict of arguments.
 
     Returns:
         The network.
@@ -119,11 +121,12 @@ def insert_input_dropout(network: nn.Module, p: float, example: Tensor) -> nn.Mo
     """
     check_p("input-dropout", p)
     first = [layer for layer in traced(network, example).layers.values() if layer.first]
-    if not first or not example.is_floating_point():
+    dtypes = [tensor.dtype for tensor in Call.of(example).tensors]
+    if not first or not any(dtype.is_floating_point for dtype in dtypes):
         raise UsageError(
             f"no place for input-dropout={p}: no Linear or convolution of this network sees the "
-            f"input ({example.dtype}) as floating-point values; dropout=P would work where there "
-            "are hidden activations"
+            f"input ({', '.join(map(str, dtypes))}) as floating-point values; dropout=P would "
+            "work where there are hidden activations"
         )
     with editing(network, example) as made:
         for layer in first:

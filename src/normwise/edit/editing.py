@@ -2,21 +2,22 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from normwise.edit.log import Edit, remember
 from normwise.edit.optimizing import hand_over
 from normwise.edit.transaction import all_or_nothing
 from normwise.errors import UsageError
-from normwise.trace import Trace, trace, undisturbed
+from normwise.trace import Call, Trace, trace, undisturbed
 
 
 @contextmanager
 def editing(
-    network: nn.Module, example: Tensor | None = None, optimizer: Optimizer | None = None
+    network: nn.Module, example: Any = None, optimizer: Optimizer | None = None
 ) -> Iterator[list[Edit]]:
     """Carry out an edit, wholly or not at all.
 
@@ -26,7 +27,7 @@ def editing(
 
     Args:
         network: the network that the block changes.
-        example: a batch to try the edited network on in both modes, or None.
+        example: arguments to try the edited network on in both modes, or None.
         optimizer: of the network's parameters, or None.
 
     Raises:
@@ -37,28 +38,29 @@ def editing(
     with all_or_nothing(network):
         yield made
         if example is not None:
-            _try(network, example)
+            _try(network, Call.of(example))
     if optimizer is not None:
         hand_over(optimizer, before, dict(network.named_parameters()))
     remember(network, made)
 
 
-def traced(network: nn.Module, example: Tensor) -> Trace:
+def traced(network: nn.Module, example: Any) -> Trace:
     """Follow one forward pass, as `trace` does.
 
     Raises:
-        UsageError: the network does not run on the example.
+        UsageError: the network does not run on the example, or it is none.
     """
-    with running(example, "training"):
-        return trace(network, example)
+    call = Call.of(example)
+    with running(call, "training"):
+        return trace(network, call)
 
 
-def _try(network: nn.Module, example: Tensor) -> None:
+def _try(network: nn.Module, call: Call) -> None:
     for training, mode in ((True, "training"), (False, "evaluation")):
         try:
             # Some forwards fail only with gradients (in-place on views), fused kernels run without.
-            with running(example, mode), undisturbed(network), torch.set_grad_enabled(training):
-                network.train(training)(example.clone())
+            with running(call, mode), undisturbed(network), torch.set_grad_enabled(training):
+                call(network.train(training))
         except UsageError as error:
             raise UsageError(
                 f"after this edit {error}. Nothing was changed. Does the forward use what the edit "
@@ -67,22 +69,16 @@ def _try(network: nn.Module, example: Tensor) -> None:
 
 
 @contextmanager
-def running(example: Tensor, mode: str) -> Iterator[None]:
+def running(call: Call, mode: str) -> Iterator[None]:
     """Turn whatever a network raises on an example into one clear error.
 
     Raises:
-        UsageError: the block has raised, or the example is no tensor.
+        UsageError: the block has raised.
     """
-    if not isinstance(example, Tensor):
-        raise UsageError(
-            f"example={type(example).__name__}: give a tensor, a batch of inputs that the network "
-            "runs on"
-        )
     try:
         yield
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UsageError(
-            f"the network does not run on the example of shape {tuple(example.shape)} in {mode} "
-            f"mode: {lines[0].rstrip('.')}"
+            f"the network does not run on the example {call} in {mode} mode: {lines[0].rstrip('.')}"
         ) from error

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from normwise.edit.folding.call import Call
 from normwise.edit.units import Resizing
 from normwise.errors import UsageError
+from normwise.trace import Call
 
 SampleLoss = Callable[[Any, Tensor], Tensor]
 Masks = dict[nn.Parameter, Tensor]

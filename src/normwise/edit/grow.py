@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from normwise.edit.fitting import Fit, SampleLoss
-from normwise.edit.folding.call import Call
 from normwise.edit.log import remember
 from normwise.edit.optimizing import check_optimizer
 from normwise.edit.units import (
@@ -25,6 +24,7 @@ from normwise.edit.units import (
     told,
 )
 from normwise.errors import Problems, UsageError
+from normwise.trace import Call
 from normwise.trace.matching import Where
 
 Changes = list[tuple[Group, Nodes]]

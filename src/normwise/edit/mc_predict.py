@@ -5,9 +5,9 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor, nn
 
-from normwise.edit.folding.call import Call
 from normwise.edit.sampling import Moments, sampling
 from normwise.errors import UsageError
+from normwise.trace import Call
 
 
 @overload

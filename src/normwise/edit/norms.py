@@ -1,6 +1,8 @@
 """Insert a norm at every hidden layer, or put it in the place of the one that is there."""
 
-from torch import Tensor, nn
+from typing import Any
+
+from torch import nn
 from torch.optim import Optimizer
 
 from normwise.edit.editing import editing, traced
@@ -22,7 +24,7 @@ PLACEMENTS = ("before", "after")
 def insert_norm(
     network: nn.Module,
     norm: str,
-    example: Tensor,
+    example: Any,
     *,
     num_groups: int | None = None,
     virtual_batch_size: int | None = None,
@@ -62,7 +64,7 @@ def insert_norm(
     Args:
         network: changed in place; left as it was if anything is refused.
         norm: a word of this table.
-        example: a batch of at least two inputs that the network runs on.
+        example: a batch of at least two inputs: a tensor, or a tuple or dict of arguments.
         num_groups: for `group`: into how many groups the channels are divided.
         virtual_batch_size: for `ghost`: how many samples share their statistics, at most.
         placement: `before` or `after` the activation.

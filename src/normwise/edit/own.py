@@ -57,7 +57,7 @@ class Ownership:
         network: nn.Module,
         found: Trace,
         activations: Iterable[Activation],
-        example: Tensor,
+        example: Any,
         problems: Problems,
     ) -> None:
         self._network = network
@@ -98,7 +98,7 @@ class _Slots:
         modules = _modules(network, found)
         self.slots = [name for name, child in self.owner._modules.items() if child in modules]
 
-    def check(self, example: Tensor, before: list[Tensor]) -> None:
+    def check(self, example: Any, before: list[Tensor]) -> None:
         """Find no fault: a copy computes what the original does."""
 
     def commit(self) -> dict[Activation, nn.Module]:
@@ -124,7 +124,7 @@ class _Forward:
         self.guests: dict[Activation, tuple[str, nn.Module]] = {}
         self.rewriting = Rewriting({}, None)
 
-    def check(self, example: Tensor, before: list[Tensor]) -> None:
+    def check(self, example: Any, before: list[Tensor]) -> None:
         """Make the new forward, and prove that the network still gives its former outputs."""
         arguments = arguments_of(self.network, self.owner, example)
         try:
@@ -183,7 +183,7 @@ class _Forward:
         function = node.target if callable(node.target) else getattr(Tensor, str(node.target))
         return Apply(function, *node.args[1:], **extra)
 
-    def _prove(self, example: Tensor, before: list[Tensor]) -> None:
+    def _prove(self, example: Any, before: list[Tensor]) -> None:
         self.commit()
         try:
             after = probe(self.network, example)

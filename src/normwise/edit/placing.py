@@ -1,8 +1,9 @@
 """Put norms before or behind the activations that layers feed."""
 
 from collections.abc import Iterable
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from normwise.edit.hosting import dismiss, guests, host_after
 from normwise.edit.making import Maker, Place, short
@@ -44,7 +45,7 @@ def insert_before(
 
 
 def insert_after(
-    network: nn.Module, found: Trace, chosen: list[Layer], make: Maker, example: Tensor
+    network: nn.Module, found: Trace, chosen: list[Layer], make: Maker, example: Any
 ) -> list[Change]:
     """Put a norm behind each activation that the layers feed; one that stands before it goes.
 

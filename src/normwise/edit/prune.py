@@ -6,13 +6,13 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from normwise.edit.folding.call import Call
 from normwise.edit.log import Edit, remember
 from normwise.edit.optimizing import check_optimizer
 from normwise.edit.pruning import Key, gone, pools, removable, selection
 from normwise.edit.scoring import CRITERIA, Loss, measured
 from normwise.edit.units import Group, Proof, Resizing, Snapshot, check_shapes, find_units, told
 from normwise.errors import Problems, UsageError, suggest
+from normwise.trace import Call
 from normwise.trace.matching import Where
 
 

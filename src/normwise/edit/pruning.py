@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import nn
 
-from normwise.edit.folding.call import Call
 from normwise.edit.scoring import Loss, Scores, gamma_slots, scores
 from normwise.edit.units import (
     Group,
@@ -16,6 +15,7 @@ from normwise.edit.units import (
     find_units,
     none_left,
 )
+from normwise.trace import Call
 from normwise.trace.matching import Where
 
 Key = frozenset[Slot]

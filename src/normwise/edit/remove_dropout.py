@@ -1,8 +1,9 @@
 """Take every dropout out of a network."""
 
 from collections.abc import Iterator
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from normwise.edit.editing import editing, traced
 from normwise.edit.hosting import dismiss, guests
@@ -18,7 +19,7 @@ from normwise.trace.matching import Where, matching
 _WITH_P = (nn.RNNBase, nn.MultiheadAttention)  # their `dropout` is a number
 
 
-def remove_dropout(network: nn.Module, example: Tensor, *, where: Where | None = None) -> nn.Module:
+def remove_dropout(network: nn.Module, example: Any, *, where: Where | None = None) -> nn.Module:
     """Take dropout out of a network, so that it trains as it evaluates.
 
     Every kind goes: modules of `torch.nn` and `normwise.layers` (an `nn.Identity` takes their
@@ -30,7 +31,7 @@ def remove_dropout(network: nn.Module, example: Tensor, *, where: Where | None =
 
     Args:
         network: changed in place; left as it was if anything is refused.
-        example: a batch of at least two inputs that the network runs on.
+        example: a batch of at least two inputs: a tensor, or a tuple or dict of arguments.
         where: only modules whose path matches this pattern (`encoder.*`) or one of these, or for
             which this predicate of path and module holds; a dropout function counts with the module
             that calls it.

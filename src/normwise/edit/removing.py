@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.overrides import TorchFunctionMode
 
 from normwise.edit.editing import running
@@ -15,24 +15,24 @@ from normwise.edit.rewritten import Rewriting, rewrite
 from normwise.edit.tracing import arguments_of, one_level, probe, same
 from normwise.errors import UsageError
 from normwise.layers import is_dropout
-from normwise.trace import hooked, undisturbed
+from normwise.trace import Call, hooked, undisturbed
 from normwise.trace.functions import DROPOUT_FUNCTIONS
 
 _ATTENTION = F.scaled_dot_product_attention
 _POSITION = 4  # of dropout_p among the arguments of attention
 
 
-def calls(network: nn.Module, example: Tensor) -> tuple[set[str], dict[str, int]]:
+def calls(network: nn.Module, example: Any) -> tuple[set[str], dict[str, int]]:
     """Return which modules training uses, and which call dropout as a function how often."""
-    seen = _Calls(network)
-    with seen.hooks(), running(example, "training"), undisturbed(network), torch.no_grad():
+    seen, call = _Calls(network), Call.of(example)
+    with seen.hooks(), running(call, "training"), undisturbed(network), torch.no_grad():
         network.train()
         with seen:
-            network(example.clone())
+            call(network)
     return seen.used, dict(seen.found)
 
 
-def rewrite_without(network: nn.Module, path: str, example: Tensor) -> None:
+def rewrite_without(network: nn.Module, path: str, example: Any) -> None:
     """Give a module a forward without its dropout functions, and prove that nothing else changed.
 
     Raises:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from normwise.edit.carrying import carry
@@ -33,7 +34,7 @@ def replace_norm(
     network: nn.Module,
     former: str,
     norm: str,
-    example: Tensor | None = None,
+    example: Any = None,
     *,
     num_groups: int | None = None,
     where: Where | None = None,
@@ -52,10 +53,10 @@ def replace_norm(
         former: which norms go: `batch`, `layer` (also a `GroupNorm` with one group), `group`,
             `instance` or `rms`; classes derived from torch's count as theirs.
         norm: what comes: one of the same words.
-        example: a batch of at least two inputs that the network runs on, from which shapes are
-            learnt, and on which the new network is tried. It is needed where a norm does not tell
-            the rank of its input, for instance to replace a `GroupNorm` by a batch norm. With it,
-            biases are dropped that the new norm would subtract again.
+        example: a batch of at least two inputs (a tensor, or a tuple or dict of arguments), from
+            which shapes are learnt, and on which the new network is tried. It is needed where a
+            norm does not tell the rank of its input, for instance to replace a `GroupNorm` by a
+            batch norm. With it, biases are dropped that the new norm would subtract again.
         num_groups: for `group`: into how many groups the channels are divided. Default: the
             greatest divisor up to 32 that leaves at least two channels in a group (Wu & He 2018
             found 32 groups, or 16 channels in each, to work well).

@@ -5,12 +5,12 @@ from itertools import chain
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from normwise.edit.editing import traced
 from normwise.edit.making import Place, short
 from normwise.errors import UsageError
-from normwise.trace import Trace, undisturbed
+from normwise.trace import Call, Trace, undisturbed
 
 _RANKS = {
     nn.BatchNorm2d: 2,
@@ -30,15 +30,13 @@ class Sight:
         example: a batch to look at, or None for what the norms tell themselves.
     """
 
-    def __init__(
-        self, network: nn.Module, norms: dict[str, nn.Module], example: Tensor | None
-    ) -> None:
+    def __init__(self, network: nn.Module, norms: dict[str, nn.Module], example: Any) -> None:
         self._like = next(network.parameters(), torch.empty(0))
         self._shapes: dict[str, list[tuple[int, ...]]] = {path: [] for path in norms}
         self.trace: Trace | None = None
         if example is not None:
             self.trace = traced(network, example)
-            self._look(network, norms, example)
+            self._look(network, norms, Call.of(example))
 
     def place(self, path: str, norm: nn.Module, successor: str) -> Place:
         """Return the place of a norm.
@@ -56,18 +54,21 @@ class Sight:
         shape = shapes[0] if shapes else _told(path, norm, successor)
         return Place(path, shape, _unit_axis(norm, shape), len(shapes), like)
 
-    def _look(self, network: nn.Module, norms: dict[str, nn.Module], example: Tensor) -> None:
-        handles = [norm.register_forward_pre_hook(self._note(path)) for path, norm in norms.items()]
+    def _look(self, network: nn.Module, norms: dict[str, nn.Module], call: Call) -> None:
+        handles = [
+            norm.register_forward_pre_hook(self._note(path), with_kwargs=True)
+            for path, norm in norms.items()
+        ]
         try:
             with undisturbed(network), torch.no_grad():
-                network.train()(example.clone())
+                call(network.train())
         finally:
             for handle in handles:
                 handle.remove()
 
-    def _note(self, path: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        def note(module: nn.Module, inputs: tuple[Any, ...]) -> None:  # noqa: ARG001
-            self._shapes[path].append(tuple(inputs[0].shape))
+    def _note(self, path: str) -> Callable[..., None]:
+        def note(norm: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+            self._shapes[path].append(tuple(next(iter((*args, *kwargs.values()))).shape))
 
         return note
 

@@ -4,15 +4,15 @@ import functools
 import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
 from normwise.edit.rewritten import TENSOR, bind, pattern
-from normwise.trace import undisturbed
+from normwise.trace import Call, undisturbed
 
 
 def one_level(owner: nn.Module, training: bool, arguments: Any) -> fx.Graph:
@@ -37,7 +37,7 @@ def one_level(owner: nn.Module, training: bool, arguments: Any) -> fx.Graph:
     return graph
 
 
-def arguments_of(network: nn.Module, owner: nn.Module, example: Tensor) -> Any:
+def arguments_of(network: nn.Module, owner: nn.Module, example: Any) -> Any:
     """Return the pattern of the arguments that the owner's forward is first called with."""
     calls: list[Any] = []
 
@@ -47,24 +47,31 @@ def arguments_of(network: nn.Module, owner: nn.Module, example: Tensor) -> Any:
     handle = owner.register_forward_pre_hook(note, with_kwargs=True)
     try:
         with undisturbed(network), torch.no_grad():
-            network.train()(example.clone())
+            Call.of(example)(network.train())
     finally:
         handle.remove()
     return calls[0]
 
 
-def probe(
-    network: nn.Module, example: Tensor, modes: Sequence[bool] = (True, False)
-) -> list[Tensor]:
-    """Return what a network computes in these modes, on all and on half of the example."""
+def probe(network: nn.Module, example: Any, modes: Sequence[bool] = (True, False)) -> list[Tensor]:
+    """Return what a network computes in these modes, on all and on half of the example.
+
+    A network that takes no batch of another size is run on all of it alone.
+    """
+    whole = Call.of(example)
+    half = whole.resized(lambda tensor: tensor[: max(2, len(tensor) // 2)])
     found: list[Tensor] = []
     for training in modes:
-        for batch in (example, example[: max(2, len(example) // 2)]):
-            with undisturbed(network), torch.no_grad(), _slow_path():
-                torch.manual_seed(0)
-                leaves = tree_leaves(network.train(training)(batch.clone()))
-                found += [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        found += _outputs(network, training, whole)
+        with suppress(Exception):
+            found += _outputs(network, training, half)
     return found
+
+
+def _outputs(network: nn.Module, training: bool, call: Call) -> list[Tensor]:
+    with undisturbed(network), torch.no_grad(), _slow_path():
+        torch.manual_seed(0)
+        return [leaf for leaf in call.outputs(network.train(training)) if isinstance(leaf, Tensor)]
 
 
 def same(before: list[Tensor], after: list[Tensor]) -> bool:

@@ -1,6 +1,8 @@
 """Let hidden layers compute with other weights than their own: dropped or standardised ones."""
 
-from torch import Tensor, nn
+from typing import Any
+
+from torch import nn
 
 from normwise.edit.dropout_kinds import check_p
 from normwise.edit.editing import editing, traced
@@ -13,7 +15,7 @@ _RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 
 
 def insert_drop_connect(
-    network: nn.Module, p: float, example: Tensor, *, where: Where | None = None
+    network: nn.Module, p: float, example: Any, *, where: Where | None = None
 ) -> nn.Module:
     """Drop connections of every hidden layer in training: elements of its weight.
 
@@ -25,7 +27,7 @@ def insert_drop_connect(
     Args:
         network: changed in place; left as it was if anything is refused.
         p: probability of a weight to be zeroed, in [0, 1).
-        example: a batch of at least two inputs that the network runs on.
+        example: a batch of at least two inputs: a tensor, or a tuple or dict of arguments.
         where: only layers whose path matches this pattern (`encoder.*`) or one of these, or for
             which this predicate of path and module holds, be they hidden or not.
 
@@ -60,7 +62,7 @@ def insert_drop_connect(
 
 
 def standardize_weights(
-    network: nn.Module, example: Tensor, *, where: Where | None = None
+    network: nn.Module, example: Any, *, where: Where | None = None
 ) -> nn.Module:
     """Standardise the weights of every hidden layer: each unit's have mean 0 and variance 1.
 
@@ -71,7 +73,7 @@ def standardize_weights(
 
     Args:
         network: changed in place; left as it was if anything is refused.
-        example: a batch of at least two inputs that the network runs on.
+        example: a batch of at least two inputs: a tensor, or a tuple or dict of arguments.
         where: only layers whose path matches this pattern (`encoder.*`) or one of these, or for
             which this predicate of path and module holds, be they hidden or not.
 
@@ -105,7 +107,7 @@ def standardize_weights(
 
 
 def _layers(
-    network: nn.Module, example: Tensor, where: Where | None, word: str, *, recurrent: bool
+    network: nn.Module, example: Any, where: Where | None, word: str, *, recurrent: bool
 ) -> dict[str, nn.Module]:
     """Return the layers that are meant, by path."""
     found = traced(network, example)

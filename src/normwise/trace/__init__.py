@@ -1,8 +1,19 @@
 """Follow one forward pass: which layer feeds which activation, and where a network ends."""
 
+from normwise.trace.call import Call
 from normwise.trace.dataflow import trace
 from normwise.trace.hooking import hooked
 from normwise.trace.records import FUNCTION, Activation, Layer, Norm, Trace
 from normwise.trace.undisturbed import undisturbed
 
-__all__ = ["FUNCTION", "Activation", "Layer", "Norm", "Trace", "hooked", "trace", "undisturbed"]
+__all__ = [
+    "FUNCTION",
+    "Activation",
+    "Call",
+    "Layer",
+    "Norm",
+    "Trace",
+    "hooked",
+    "trace",
+    "undisturbed",
+]

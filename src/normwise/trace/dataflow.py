@@ -7,11 +7,12 @@ and activations called as functions count like those that are modules.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from normwise.samples import Samples, each, forward
+from normwise.trace.call import Call
 from normwise.trace.functions import NORM_TYPES
 from normwise.trace.recorder import Recorder
 from normwise.trace.records import Activation, Trace
@@ -21,7 +22,7 @@ Observer = Callable[[Activation, Tensor, Tensor], None]
 
 
 def trace(
-    network: nn.Module, example: Samples, observe: Observer | None = None, *, dropout: bool = True
+    network: nn.Module, example: Any, observe: Observer | None = None, *, dropout: bool = True
 ) -> Trace:
     """Run a network once in training mode and tell which layer feeds which activation.
 
@@ -43,7 +44,8 @@ def trace(
         The layers, and the activations and norms of hidden layers.
 
     Raises:
-        Exception: whatever the network raises on `example`.
+        UsageError: `example` is none.
+        Exception: whatever the network raises on it.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
@@ -51,14 +53,14 @@ def trace(
         >>> [layer.path for layer in found.hidden], found.activations[0].name
         (['0'], 'relu')
     """
-    example = each(example, Tensor.clone)  # an in-place activation may come first
-    recorder = Recorder(network, example, keep_values=observe is not None)
+    call = Call.of(example).copied()  # an in-place activation may come first
+    recorder = Recorder(network, call.tensors, keep_values=observe is not None)
     with undisturbed(network), torch.no_grad(), recorder.hooks():
         network.train()
         if not dropout:
             _only_norms_in_training(network)
         with recorder:
-            forward(network, example)
+            network(*call.args, **call.kwargs)
     if observe is not None:
         for activation, before, after in recorder.values():
             observe(activation, before, after)

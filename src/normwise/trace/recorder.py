@@ -1,7 +1,7 @@
 """Follow the tensors of a forward pass while it runs."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from normwise.samples import Samples, tensors
 from normwise.trace.functions import (
     ACTIVATIONS,
     DROPOUT_FUNCTIONS,
@@ -90,7 +89,7 @@ class _SeenActivation:
 class Recorder(TorchFunctionMode):
     """Sees every torch function, by its mode, and every module, by its hooks."""
 
-    def __init__(self, network: nn.Module, example: Samples, *, keep_values: bool) -> None:
+    def __init__(self, network: nn.Module, inputs: Sequence[Tensor], *, keep_values: bool) -> None:
         super().__init__()
         self._network = network
         self._keep_values = keep_values
@@ -102,7 +101,7 @@ class Recorder(TorchFunctionMode):
         self._layers: list[_SeenLayer] = []
         self._norms: list[_SeenNorm] = []
         self._activations: list[_SeenActivation] = []
-        for tensor in tensors(example):
+        for tensor in inputs:
             self._remember(tensor, _Origin(last=frozenset({_INPUT})))
 
     # --- what modules tell -------------------------------------------------------------------

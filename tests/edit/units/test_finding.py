@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from normwise.edit import insert_dropout, insert_norm
-from normwise.edit.folding.call import Call
 from normwise.edit.units import Slot, find_units
+from normwise.trace import Call
 from normwise.trace.functions import ACTIVATION_NAMES
 
 

@@ -14,10 +14,10 @@ from torch import Tensor, fx, nn
 from torch.fx.graph import CodeGen, _PyTreeCodeGen, _PyTreeInfo
 from torch.utils._pytree import TreeSpec, tree_structure
 
-from normwise.edit.folding.call import Call
 from normwise.edit.folding.draft import Draft
 from normwise.edit.folding.folded import Guards
 from normwise.edit.folding.operations import GUARDS, aten
+from normwise.trace import Call
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from torch import Tensor, fx, nn
 from torch._ops import OpOverload
 from torch.fx.graph_module import _assign_attr, _get_attr
 
-from normwise.edit.folding.call import Call
 from normwise.edit.folding.operations import is_random, set_argument, writes
+from normwise.trace import Call
 
 
 @dataclass

@@ -9,8 +9,8 @@ from torch.export import Dim, ExportedProgram
 from torch.fx.graph_module import _get_attr
 from torch.utils._pytree import tree_leaves
 
-from normwise.edit.folding.call import Call
 from normwise.edit.folding.captured import Captured, Form, assemble, quiet
+from normwise.trace import Call
 
 Size = tuple[str, ...]  # a number, or a symbol where it may vary
 

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from normwise.edit.folding.call import Call
 from normwise.edit.folding.captured import Captured, Form
 from normwise.edit.folding.draft import Draft
 from normwise.edit.folding.exported import by_export
@@ -23,7 +22,7 @@ from normwise.edit.folding.steps import Step
 from normwise.edit.folding.traced import by_fx
 from normwise.errors import UsageError
 from normwise.references import explain
-from normwise.trace import undisturbed
+from normwise.trace import Call, undisturbed
 
 
 def fold(network: nn.Module, example: Any) -> Folded:

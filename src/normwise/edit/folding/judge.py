@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from normwise.edit.folding.call import Call
 from normwise.errors import UsageError
 from normwise.references import explain
+from normwise.trace import Call
 
 # Rounding errors of a sum add up like a random walk, over its terms and over the layers. In half
 # precision products are summed in float32, and only the results are rounded.
@@ -84,9 +84,8 @@ class Judge:
                 self.output = call(network)
             found = run(network, call)
         except Exception as error:
-            shapes = ", ".join(str(tuple(tensor.shape)) for tensor in call.tensors)
             raise UsageError(
-                f"the network fails on the example ({shapes}): {explain(error)}. Give an example "
+                f"the network fails on the example {call}: {explain(error)}. Give an example "
                 "that it runs on"
             ) from error
         self._double = _double(network, call, found)
@@ -195,12 +194,9 @@ def _like(tensor: Tensor, random: torch.Generator) -> Tensor:
 
 def _resized_calls(call: Call) -> list[Call]:
     """Return the example with one sample, and with one more than it has."""
-    size = next((len(tensor) for tensor in call.tensors if tensor.ndim), 0)
-    batched = [tensor.ndim > 0 and len(tensor) == size for tensor in call.tensors]
-    pairs = list(zip(call.tensors, batched, strict=True))
-    one = [tensor[:1] if whole else tensor for tensor, whole in pairs]
-    more = [torch.cat([tensor, tensor[:1]]) if whole else tensor for tensor, whole in pairs]
-    return [call.replaced(tensors) for tensors in (one, more) if size]
+    if not call.size:
+        return []
+    return [call.resized(lambda t: t[:1]), call.resized(lambda t: torch.cat([t, t[:1]]))]
 
 
 def _error(found: Sequence[Any], wanted: Sequence[Any]) -> float:

@@ -15,14 +15,13 @@ from torch import Tensor, nn
 from torch.export import Dim
 from torch.utils._pytree import tree_map
 
-from normwise.edit.folding.call import Call
 from normwise.edit.folding.captured import Form, quiet
 from normwise.edit.folding.folded import Folded
 from normwise.edit.folding.judge import Judge, rounding, run
 from normwise.errors import UsageError, suggest
 from normwise.files import write_bytes
 from normwise.references import explain
-from normwise.trace import undisturbed
+from normwise.trace import Call, undisturbed
 
 Runner = Callable[[Call], list[Any]]
 

@@ -14,13 +14,13 @@ from torch import Tensor, fx, nn
 from torch.fx.graph_module import _get_attr
 from torch.utils._pytree import tree_leaves
 
-from normwise.edit.folding.call import Call
 from normwise.edit.folding.captured import Captured, Form, assemble, quiet
 from normwise.edit.folding.draft import Draft
 from normwise.edit.folding.exported import Flat, by_export, own_name
 from normwise.edit.folding.layers import LAYERS
 from normwise.edit.folding.norms import NORMS
 from normwise.edit.folding.operations import DROPOUTS, MOVES, aten
+from normwise.trace import Call
 from normwise.trace.functions import DROPOUT_FUNCTIONS, NORM_FUNCTIONS
 
 _FUNCTIONS: set[Any] = {

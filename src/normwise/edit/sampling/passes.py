@@ -11,11 +11,10 @@ from torch import Generator, Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
-from normwise.edit.folding.call import Call
 from normwise.edit.sampling.drawing import Drawing
 from normwise.edit.units import tensors_in
 from normwise.errors import UsageError
-from normwise.trace import undisturbed
+from normwise.trace import Call, undisturbed
 from normwise.trace.functions import NORM_TYPES
 
 MEMORY = 2**28

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from normwise.edit.folding.call import Call
 from normwise.edit.units.couplings import Couplings, Nodes
 from normwise.edit.units.following import follow
 from normwise.edit.units.group import Group, Slot
 from normwise.errors import UsageError
+from normwise.trace import Call
 
 
 @dataclass(frozen=True)

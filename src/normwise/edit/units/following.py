@@ -7,11 +7,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.hooks import RemovableHandle
 
-from normwise.edit.folding.call import Call
 from normwise.edit.units.couplings import Axes, Couplings, fixed_axes
 from normwise.edit.units.operators import Operand, Operation, rule_for
 from normwise.edit.units.running import quiet, tensors_in
 from normwise.edit.units.sizes import channels, counters, tensors_of
+from normwise.trace import Call
 
 
 class Follower(TorchDispatchMode):

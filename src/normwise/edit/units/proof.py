@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from normwise.edit.folding.call import Call
 from normwise.edit.units.couplings import Nodes
 from normwise.edit.units.group import Group
 from normwise.edit.units.resizing import Resizing
 from normwise.edit.units.running import quiet, tensors_in
 from normwise.edit.units.silencing import silence
 from normwise.edit.units.sizes import tensors_of
+from normwise.trace import Call
 
 ROUNDINGS = 1000
 """How far outputs may be apart: so many roundings of one operation, relative to their norm."""

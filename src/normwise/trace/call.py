@@ -1,6 +1,6 @@
 """How a network is called: its arguments, with the tensors among them apart."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,12 @@ class Call:
     Attributes:
         leaves: all values in the arguments, tensors and others, in order.
         spec: how `(args, kwargs)` is made of them.
+
+    Example:
+        >>> import torch
+        >>> call = Call.of({"input": torch.ones(4, 2)})
+        >>> str(call), call(nn.Linear(2, 3)).shape
+        ('of shape (4, 2)', torch.Size([4, 3]))
     """
 
     leaves: tuple[Any, ...]
@@ -26,9 +32,13 @@ class Call:
     def of(cls, example: Any) -> "Call":
         """Read an example: a tensor, a sequence of positional or a mapping of named arguments.
 
+        A call is returned as it is.
+
         Raises:
             UsageError: it is something else, or holds no tensor.
         """
+        if isinstance(example, Call):
+            return example
         if isinstance(example, Tensor):
             arguments: Any = (example,), {}
         elif isinstance(example, Mapping):
@@ -43,8 +53,8 @@ class Call:
         call = cls.of_arguments(*arguments)
         if not any(tensor.numel() for tensor in call.tensors):
             raise UsageError(
-                "example holds no values: give the network's inputs as tensors, batch first, with "
-                "one sample at least"
+                "example holds no tensor with values: give the network's inputs as tensors, batch "
+                "first, with one sample at least"
             )
         return call
 
@@ -80,9 +90,28 @@ class Call:
         leaves = (next(supply) if isinstance(leaf, Tensor) else leaf for leaf in self.leaves)
         return Call(tuple(leaves), self.spec)
 
+    def copied(self) -> "Call":
+        """Return the same call with copies of the tensors."""
+        return self.replaced([tensor.clone() for tensor in self.tensors])
+
+    @property
+    def size(self) -> int:
+        """How many samples there are: the length of the first tensor that has one."""
+        return next((len(tensor) for tensor in self.tensors if tensor.ndim), 0)
+
+    def resized(self, resize: Callable[[Tensor], Tensor]) -> "Call":
+        """Return the same call with other samples: of every tensor that has one for each."""
+        size = self.size
+        return self.replaced([resize(t) if t.ndim and len(t) == size else t for t in self.tensors])
+
+    def __str__(self) -> str:
+        """Tell the shapes of the tensors."""
+        shapes = [str(tuple(tensor.shape)) for tensor in self.tensors]
+        return f"of shape{'s' if len(shapes) > 1 else ''} {', '.join(shapes)}"
+
     def __call__(self, network: nn.Module) -> Any:
         """Call a network; its own inputs are copies, so in-place operations leave ours alone."""
-        copies = self.replaced([tensor.clone() for tensor in self.tensors])
+        copies = self.copied()
         return network(*copies.args, **copies.kwargs)
 
     def outputs(self, network: nn.Module) -> list[Any]:
