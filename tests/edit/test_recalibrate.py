@@ -258,6 +258,39 @@ def test_empty_batches_count_for_nothing():
     torch.testing.assert_close(norm.running_mean, x.mean(0))
 
 
+class Writes(nn.Module):
+    """Doubles its input in place: after two passes a list of batches would be four times itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = one_norm(), one_norm()
+
+    def forward(self, input):
+        return self.second(torch.tanh(self.first(input.mul_(2))))
+
+
+@pytest.mark.parametrize("wrap", [lambda b: b, lambda b: (b, 0), lambda b: {"input": b}])
+@pytest.mark.parametrize("exact", [True, False])
+def test_batches_that_the_network_writes_to_stay(exact, wrap):
+    mine = [b.clone() for b in x.split(6)]
+    net = recalibrate(Writes(), [wrap(batch) for batch in mine], exact=exact)
+    assert torch.equal(torch.cat(mine), x)
+    torch.testing.assert_close(net.first.running_mean, 2 * x.mean(0))
+
+
+def test_batches_are_copied_only_where_need_be():
+    seen = []
+
+    def forward(net, batch):
+        seen.append(batch)
+        return net(batch)
+
+    mine = list(x.split(5))
+    recalibrate(one_norm(), mine, forward)
+    copied = [not any(batch is other for other in mine) for batch in seen]
+    assert copied == [True, *[False] * 4]
+
+
 def test_a_bar_is_shown_on_demand(capfd, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     recalibrate(one_norm(), [x], progress=True)

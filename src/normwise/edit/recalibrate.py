@@ -14,6 +14,7 @@ from normwise.edit.calibrating import (
     Forward,
     Pass,
     Population,
+    Sparing,
     call,
     showing,
     together,
@@ -38,7 +39,8 @@ def recalibrate(
 ) -> nn.Module:
     """Set the running statistics of every batch norm to those of the data.
 
-    Mean and variance are pooled over all values, whatever the sizes of the batches, in float64; the
+    Mean and variance are pooled over all values, whatever the sizes of the batches, in float64 and
+    within a batch about a value near the mean, so that a mean of 1e4 leaves a variance of 1; the
     variance is divided by their number, as in the normalization itself (Ioffe & Szegedy 2015,
     algorithm 2; Wu & Johnson 2021, "Rethinking 'Batch' in BatchNorm", section 3, show what is
     gained over moving averages). Dropout and all else is in evaluation mode.
@@ -88,7 +90,7 @@ def recalibrate(
     norms = _norms(inner)
     with undisturbed(inner), torch.no_grad():
         inner.eval()
-        measuring = _Measuring(inner, norms, loader, forward or call)
+        measuring = _Measuring(inner, norms, loader, Sparing(forward or call))
         plan = measuring.plan(exact=exact)
         measured = measuring.run(plan, progress)
     if not measured:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_leaves, tree_unflatten
 
@@ -59,6 +60,14 @@ class Call:
         return call
 
     @classmethod
+    def of_batch(cls, batch: Any) -> "Call":
+        """Read a batch of a loader: of a tuple or list the first element is the only argument."""
+        if isinstance(batch, Mapping):
+            return cls.of_arguments((), batch)
+        several = isinstance(batch, Sequence) and not isinstance(batch, str) and len(batch)
+        return cls.of_arguments((batch[0] if several else batch,), {})
+
+    @classmethod
     def of_arguments(cls, args: Sequence[Any], kwargs: Mapping[str, Any]) -> "Call":
         """Read the arguments of a call."""
         leaves, spec = tree_flatten((tuple(args), dict(kwargs)))
@@ -89,6 +98,10 @@ class Call:
         supply = iter(tensors)
         leaves = (next(supply) if isinstance(leaf, Tensor) else leaf for leaf in self.leaves)
         return Call(tuple(leaves), self.spec)
+
+    def to(self, device: torch.device) -> "Call":
+        """Return the same call with its tensors on a device."""
+        return self.replaced([tensor.to(device) for tensor in self.tensors])
 
     def copied(self) -> "Call":
         """Return the same call with copies of the tensors."""

@@ -38,6 +38,23 @@ def test_a_mean_of_1e4_leaves_a_variance_of_1(shape, channels_last):
     torch.testing.assert_close(population.variance, truth, rtol=1e-5, atol=0)
 
 
+@pytest.mark.parametrize("shape", [(300, 3), (40, 3, 8, 8)])
+def test_any_layout_and_any_start_of_a_batch(shape):
+    """Neither an outlier where the sums begin nor strides make a difference."""
+    torch.manual_seed(0)
+    x = torch.randn(shape) - 50
+    x[0] = 1e3
+    layouts = [x, x.transpose(0, 1).contiguous().transpose(0, 1)]
+    layouts += [x.to(memory_format=torch.channels_last)] if x.ndim == 4 else []
+    axes = [axis for axis in range(x.ndim) if axis != 1]
+    variance, mean = torch.var_mean(x.double(), axes, correction=0)
+    for layout in layouts:
+        population = Population(3)
+        population.add(layout)
+        assert ((population.mean - mean).abs() < 1e-5 * variance.sqrt()).all()
+        torch.testing.assert_close(population.variance, variance, rtol=2e-6, atol=0)
+
+
 def test_every_value_counts_alike_whatever_the_batches():
     torch.manual_seed(0)
     x = torch.randn(1000, 4, dtype=torch.float64).sort(0)[0]

@@ -1,6 +1,6 @@
 """What `recalibrate` is made of: batches, passes over them, pooled statistics."""
 
-from normwise.edit.calibrating.batches import Forward, call, unwrapped
+from normwise.edit.calibrating.batches import Forward, Sparing, call, unwrapped
 from normwise.edit.calibrating.dependence import Dependence
 from normwise.edit.calibrating.passes import Pass
 from normwise.edit.calibrating.population import Population
@@ -12,6 +12,7 @@ __all__ = [
     "Forward",
     "Pass",
     "Population",
+    "Sparing",
     "call",
     "showing",
     "together",

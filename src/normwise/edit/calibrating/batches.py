@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from normwise.errors import UsageError
+from normwise.trace import Call
 
 Forward = Callable[[nn.Module, Any], Any]
 
@@ -34,17 +35,10 @@ def call(network: nn.Module, batch: Any) -> Any:
     Raises:
         UsageError: the network does not run on it.
     """
-    tensors = chain(network.parameters(), network.buffers())
-    device = next((tensor.device for tensor in tensors), torch.device("cpu"))
-
-    def moved(value: Any) -> Any:
-        return tree_map(lambda v: v.to(device) if isinstance(v, Tensor) else v, value)
-
+    held = next(chain(network.parameters(), network.buffers()), torch.empty(0))
     try:
-        if isinstance(batch, Mapping):
-            return network(**{name: moved(value) for name, value in batch.items()})
-        one_of_many = isinstance(batch, Sequence) and not isinstance(batch, str) and len(batch)
-        return network(moved(batch[0] if one_of_many else batch))
+        arguments = Call.of_batch(batch).to(held.device)
+        return network(*arguments.args, **arguments.kwargs)
     except UsageError:
         raise
     except Exception as error:
@@ -54,6 +48,30 @@ def call(network: nn.Module, batch: Any) -> Any:
             f"{lines[0].rstrip('.')}. If it is called in another way, say how: "
             "forward=lambda network, batch: network(...)"
         ) from error
+
+
+class Sparing:
+    """Runs a network on batches that stay as they are.
+
+    The first is copied, to see whether the network writes to its inputs; only if it does, so are
+    all others.
+
+    Args:
+        forward: runs the network on a batch.
+    """
+
+    def __init__(self, forward: Forward) -> None:
+        self._forward, self._copying = forward, True
+
+    def __call__(self, network: nn.Module, batch: Any) -> Any:
+        """Run a network on a batch."""
+        if not self._copying:
+            return self._forward(network, batch)
+        mine = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, batch)
+        output = self._forward(network, mine)
+        copies = (leaf for leaf in tree_leaves(mine) if isinstance(leaf, Tensor))
+        self._copying = any(leaf._version for leaf in copies)
+        return output
 
 
 def _told(batch: Any) -> str:

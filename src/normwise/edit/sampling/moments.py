@@ -1,11 +1,13 @@
-"""Mean and standard deviation of values that come in blocks."""
+"""Mean and standard deviation of samples that come in blocks."""
 
 import torch
 from torch import Tensor
 
+from normwise.edit.pooling import Pool
+
 
 class Moments:
-    """Takes in samples block by block, in float64, by the pairwise update of Chan et al. (1983).
+    """Takes in samples block by block, in float64.
 
     Example:
         >>> moments = Moments()
@@ -16,29 +18,23 @@ class Moments:
     """
 
     def __init__(self) -> None:
-        self._count, self._dtype = 0, torch.get_default_dtype()
-        self._mean = self._squares = torch.zeros(())
+        self._pool, self._dtype = Pool(), torch.get_default_dtype()
 
     def add(self, block: Tensor) -> None:
         """Take in samples of shape (samples, *)."""
         if block.is_floating_point() or block.is_complex():
             self._dtype = block.dtype
         block = block.to(torch.complex128 if block.is_complex() else torch.float64)
-        count, mean = len(block), block.mean(0)
-        squares = (block - mean).abs().square().sum(0)
-        total = self._count + count
-        apart = mean - self._mean if self._count else torch.zeros_like(mean)
-        between = apart.abs().square() * (self._count * count / total)
-        self._squares = squares + between + (self._squares if self._count else 0)
-        self._mean = mean - apart * (self._count / total)
-        self._count = total
+        mean = block.mean(0)
+        self._pool.add((len(block), mean, (block - mean).abs().square().mean(0)))
 
     @property
     def mean(self) -> Tensor:
         """The mean, in the dtype of the samples, or torch's default for integers."""
-        return self._mean.to(self._dtype)
+        return self._pool.joined()[1].to(self._dtype)
 
     @property
     def std(self) -> Tensor:
         """The standard deviation with Bessel's correction."""
-        return (self._squares / (self._count - 1)).sqrt().to(self._dtype.to_real())
+        count, _, variance = self._pool.joined()
+        return (variance * (count / (count - 1))).sqrt().to(self._dtype.to_real())
