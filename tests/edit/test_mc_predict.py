@@ -245,3 +245,15 @@ def test_gradients_and_inputs_stay():
     assert not mean.requires_grad
     assert all(torch.equal(p.grad, g) for p, g in zip(net.parameters(), grads, strict=True))
     assert torch.equal(other.eval()(X.clone()), net.eval()(X.clone()))
+
+
+def test_a_hook_of_the_users_own_that_drops_out():
+    net = nn.Sequential(nn.Linear(4, 64), nn.ReLU(), nn.Linear(64, 2))
+    net[1].register_forward_hook(lambda m, i, o: F.dropout(o, 0.5, training=m.training))
+    x = torch.randn(3, 4)
+    std = mc_predict(net, x, samples=20, seed=1)[1]
+    assert (std > 0).all()
+    hidden = net[:2].eval()(x)
+    variance = (hidden.square() @ net[2].weight.square().T).detach()  # of kept/0.5 with p = 0.5
+    many = mc_predict(net, x, samples=4000, seed=2)[1].square()
+    torch.testing.assert_close(many, variance, rtol=0.15, atol=0)

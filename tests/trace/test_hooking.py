@@ -36,3 +36,18 @@ def test_modules_are_entered_and_left_in_order_also_where_a_forward_raises():
         *("enter 1", "leave 1", "leave "),
     ]
     assert count(network) == before
+
+
+def test_other_hooks_can_count_as_a_part_of_the_module():
+    told: list[str] = []
+    network = nn.Linear(2, 2)
+    network.register_forward_hook(lambda module, inputs, output: told.append("other"))
+    network.register_forward_pre_hook(lambda module, inputs: told.append("other, before"))
+    with hooked(
+        network,
+        lambda _: lambda module, inputs: told.append("enter"),
+        lambda module, inputs, output: told.append("leave"),
+        around_others=True,
+    ):
+        network(ones(1, 2))
+    assert told == ["enter", "other, before", "other", "leave"]

@@ -11,17 +11,23 @@ Leave = Callable[[nn.Module, tuple[Any, ...], Any], None]
 
 
 @contextmanager
-def hooked(network: nn.Module, enter: Callable[[str], Enter], leave: Leave) -> Iterator[None]:
+def hooked(
+    network: nn.Module,
+    enter: Callable[[str], Enter],
+    leave: Leave,
+    *,
+    around_others: bool = False,
+) -> Iterator[None]:
     """Follow which module is at work, and leave no hook behind.
 
-    Hooks come first in and first out: what other hooks add to a module's output, such as a norm
-    that it hosts, counts as coming after the module. They are always called, since a forward may
-    raise and another catch it.
+    They are always called, since a forward may raise and another catch it.
 
     Args:
         network: whose modules, itself among them, are hooked.
         enter: makes the hook before the forward of the module with a path.
         leave: the hook after every forward.
+        around_others: whether other hooks on a module's output, such as one that calls a norm that
+            it hosts, count as a part of the module. Default: they come after it
 
     Example:
         >>> import torch
@@ -34,11 +40,11 @@ def hooked(network: nn.Module, enter: Callable[[str], Enter], leave: Leave) -> I
         >>> seen
         ['', '0', '1']
     """
-    handles = []
+    handles, order = [], {"prepend": not around_others, "always_call": True}
     try:
         for path, module in network.named_modules():
             handles.append(module.register_forward_pre_hook(enter(path), prepend=True))
-            handles.append(module.register_forward_hook(leave, prepend=True, always_call=True))
+            handles.append(module.register_forward_hook(leave, **order))
         yield
     finally:
         for handle in handles:

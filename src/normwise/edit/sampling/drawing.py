@@ -8,7 +8,8 @@ import torch
 from torch import Tag, Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.hooks import RemovableHandle
+
+from normwise.trace import hooked
 
 
 class Drawing(TorchDispatchMode):
@@ -30,20 +31,17 @@ class Drawing(TorchDispatchMode):
         super().__init__()
         self.drawn: Counter[nn.Module] = Counter()
         self.largest = 1
-        self._network = network
         self._running: list[nn.Module] = []
-        self._hooks: list[RemovableHandle] = []
+        # A hook of the user's own that drops out belongs to the module that it is on.
+        self._hooks = hooked(network, lambda _: self._enter, self._leave, around_others=True)
 
     def __enter__(self) -> Self:
-        for module in self._network.modules():
-            self._hooks.append(module.register_forward_pre_hook(self._enter, prepend=True))
-            self._hooks.append(module.register_forward_hook(self._leave, always_call=True))
+        self._hooks.__enter__()
         return super().__enter__()
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
-        for hook in self._hooks:
-            hook.remove()
+        self._hooks.__exit__(*error)
 
     def _enter(self, module: nn.Module, inputs: Any) -> None:  # noqa: ARG002
         self._running.append(module)
