@@ -1,7 +1,7 @@
 # Every target first sets up what it needs in .venv, and does so again only when the pins change.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench pages
+.PHONY: help demo test check bench pages docs
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -43,9 +43,14 @@ check: $(TOOLS) ## lint, formatting and types
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright || status=1; \
 	exit $$status
 
-pages: $(RUNTIME) ## write docs/rules from the rules' own docstrings
-	@rm -f docs/rules/*.md
+pages: $(RUNTIME) ## write docs/rules and docs/lab from the rules' and claims' own words
+	@rm -f docs/rules/*.md docs/lab/*.md
 	@$(BIN)/python -c 'from normwise.rules import write_pages; write_pages("docs/rules")'
+	@$(BIN)/python -c 'from normwise.lab import write_pages; write_pages("docs/lab")'
+
+docs: $(TOOLS) ## build the site in site/; a link that leads nowhere fails
+	@$(BIN)/mkdocs build
+	@echo "site/index.html"
 
 bench: $(TOOLS) ## run every script in benchmarks/ but those named _*.py, which are their helpers
 	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script; done

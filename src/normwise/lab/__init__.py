@@ -4,6 +4,7 @@ from normwise.lab.book import write_book
 from normwise.lab.budget import Budget
 from normwise.lab.claim import Claim
 from normwise.lab.errata import ERRATA, Erratum
+from normwise.lab.pages import write_pages
 from normwise.lab.registry import all_claims
 from normwise.lab.result import Number, Result
 from normwise.lab.running import run, run_all
@@ -26,4 +27,5 @@ __all__ = [
     "run_all",
     "within",
     "write_book",
+    "write_pages",
 ]
