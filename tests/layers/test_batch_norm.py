@@ -18,7 +18,7 @@ from normwise.layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, ChannelsLast,
 
 KINDS = {2: BatchNorm1d, 3: BatchNorm1d, 4: BatchNorm2d, 5: BatchNorm3d}
 TORCH = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
-SHAPES = [(7, 3), (7, 3, 4), (7, 3, 4, 2), (5, 3, 2, 3, 2)]
+SHAPES = [(7, 3), (9, 70), (7, 3, 4), (7, 3, 4, 2), (5, 3, 2, 3, 2)]
 EXACT: Any = {"rtol": 1e-12, "atol": 1e-12}
 
 
@@ -128,10 +128,10 @@ def test_masked_is_the_norm_of_the_valid_elements(shape: Any, training: bool, tr
         )
 
 
+@pytest.mark.parametrize("shape", [(4, 3, 5), (9, 70)], ids=str)
 @pytest.mark.parametrize("training", [True, False])
-def test_what_stands_where_the_mask_is_false_matters_to_nobody(training: bool):
-    shape, mask = (4, 3, 5), valid((4, 5))
-    found = []
+def test_what_stands_where_the_mask_is_false_matters_to_nobody(shape: Any, training: bool):
+    mask, found = valid((shape[0], *shape[2:])), []
     for filling in (0.0, 1e30, float("inf"), float("nan")):
         norm = make(shape).train(training)
         x = torch.where(mask[:, None], draw(*shape), filling).requires_grad_()
@@ -156,11 +156,15 @@ def test_a_mask_may_differ_between_channels():
     assert torch.equal(y[~mask], x[~mask])
 
 
-def test_a_batch_without_valid_elements_changes_nothing():
-    norm = make((4, 3, 5))
+@pytest.mark.parametrize("shape", [(4, 3, 5), (9, 70)], ids=str)
+def test_a_batch_without_valid_elements_changes_nothing(shape: Any):
+    norm = make(shape)
     before = copy.deepcopy(norm.state_dict())
-    x = draw(4, 3, 5)
-    assert torch.equal(norm(x, torch.zeros(4, 5, dtype=torch.bool)), x)
+    x, mask = draw(*shape).requires_grad_(), torch.zeros(shape[0], *shape[2:], dtype=torch.bool)
+    y = norm(x, mask)
+    assert torch.equal(y, x)
+    y.sum().backward()
+    assert torch.equal(x.grad, torch.ones(shape).double())  # type: ignore[arg-type]
     for name, value in norm.state_dict().items():
         assert torch.equal(value, before[name])
 

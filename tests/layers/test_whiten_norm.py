@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from normwise.errors import UsageError
 from normwise.layers import WhitenNorm1d, WhitenNorm2d
@@ -148,3 +149,17 @@ def test_mistakes():
     with pytest.raises(UsageError, match=r"more than one value per channel.* \(1, 3\)"):
         WhitenNorm1d(3)(torch.ones(1, 3))
     assert WhitenNorm1d(3).eval()(torch.ones(1, 3)).shape == (1, 3)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_checkpointing_counts_a_batch_once(reentrant: bool):
+    ours = WhitenNorm1d(4, dtype=torch.float64)
+    theirs, x = copy.deepcopy(ours), drawn(9, 4).requires_grad_()
+    for _ in range(2):
+        checkpoint(ours, x, use_reentrant=reentrant).pow(3).sum().backward()
+        theirs(x).pow(3).sum().backward()
+    for one, other in zip(ours.buffers(), theirs.buffers(), strict=True):
+        assert torch.equal(one, other)
+    assert ours.num_batches_tracked == 2
+    assert ours.weight.grad is not None
+    assert torch.equal(ours.weight.grad, theirs.weight.grad)

@@ -14,7 +14,7 @@ from normwise.layers.masks import per_element
 from normwise.layers.moments import Moments
 from normwise.layers.normalizing import Statistics
 from normwise.layers.tracking import Round, Running, finish_round, track
-from normwise.layers.transforms import in_transform, is_shared
+from normwise.layers.transforms import in_transform, is_shared, recomputing
 
 _TRACKED = "running_mean", "running_var", "num_batches_tracked"
 _PREVIOUS = "previous_mean", "previous_var", "previous_batches"
@@ -58,16 +58,16 @@ class ExtendedBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def forward(self, input: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalise `input`, where `mask` is True."""
-        recomputing = _recomputing()
+        again = recomputing()
         if mask is None and not self._has_extras(input):
-            return self._again(input) if recomputing else super().forward(input)
+            return self._again(input) if again else super().forward(input)
         self._check_input_dim(input)
         mask = None if mask is None else per_element(mask, input)
         if mask is not None and not self._uses_batch():
             return self._with_running_statistics(input, mask)
-        affine, by = (self.weight, self.bias), self._statistics(again=recomputing)
+        affine, by = (self.weight, self.bias), self._statistics(again=again)
         y, seen = by_groups(input, *affine, by, mask, self.virtual_batch_size)
-        if self._tracks() and not recomputing:
+        if self._tracks() and not again:
             self._track(seen)
         return y
 
@@ -115,7 +115,7 @@ class ExtendedBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def _tracks_otherwise(self) -> bool:
         """Whether torch's kernel would not move the running statistics as it should."""
-        if self.accumulate > 1 or is_shared(self.get_buffer("running_mean")):
+        if self.accumulate > 1 or is_shared(self._running().mean):
             return True
         # For an average of all, torch takes the number out of a tensor.
         return self.momentum is None and (torch.compiler.is_compiling() or in_transform())
@@ -153,7 +153,7 @@ class ExtendedBatchNorm(nn.modules.batchnorm._BatchNorm):
         return group if group.size() > 1 else None
 
     def _running(self) -> Running:
-        return Running(*map(self.get_buffer, _TRACKED))
+        return Running(*[getattr(self, name) for name in _TRACKED])  # get_buffer is slow
 
     def _round(self) -> Round | None:
         return Round(*map(self.get_buffer, _ROUND)) if self.accumulate > 1 else None
@@ -175,11 +175,6 @@ class ExtendedBatchNorm(nn.modules.batchnorm._BatchNorm):
             extra |= dict(zip(_PREVIOUS, self._running(), strict=True))
         for name, like in extra.items():
             self.register_buffer(name, torch.zeros_like(like), persistent=False)
-
-
-def _recomputing() -> bool:
-    """Whether this forward is part of a backward pass, as in activation checkpointing."""
-    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
 
 
 def _limit(limit: Limit | None, step: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ def check_shape(norm: Any, dims: Sequence[int], x: Tensor) -> None:
 def check_values(norm: Any, x: Tensor) -> None:
     """Refuse a batch whose groups have a single value per channel."""
     size = norm.virtual_batch_size
-    fewest = group_sizes(len(x), size)[-1][1]
+    fewest = x.shape[0] if size is None else group_sizes(x.shape[0], size)[-1][1]
     if fewest * x.shape[2:].numel() != 1:
         return
     where = "" if size is None else f" in a group of it (virtual_batch_size={size})"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from normwise.layers.moments import sum_over
-from normwise.layers.transforms import in_transform
+from normwise.layers.transforms import followed
+from normwise.layers.validity import sum_over, validity
 
 
 def batch_norm_backward(
@@ -16,6 +16,7 @@ def batch_norm_backward(
     scale: Tensor,
     dim: Sequence[int],
     *,
+    mean: Tensor | None = None,
     rstd: Tensor | float = 1.0,
     share: Tensor | float | None = None,
     mask: Tensor | None = None,
@@ -35,16 +36,16 @@ def batch_norm_backward(
 
     Shape:
         - grad, normal, the first result: any, here called `(*)`
-        - scale, rstd, share, the other results: `(*)` with size 1 in `dim`
+        - scale, mean, rstd, share, the other results: `(*)` with size 1 in `dim`
         - mask: what broadcasts to `(*)`
 
     Args:
         grad: of the output.
-        normal: the normalised input $\hat x$; 0 where the mask is False.
+        normal: the normalised input $\hat x$, or what `mean` and `rstd` make that of.
         scale: $\gamma / \sqrt{\sigma^2 + \epsilon}$.
         dim: over which the statistics were taken, in rising order.
-        rstd: what `normal` is still to be multiplied by: $1 / \sqrt{\sigma^2 + \epsilon}$ where it
-            is $x - \mu$. Default: 1
+        mean: what is still to be taken from `normal`, if anything.
+        rstd: what `normal`, less the mean, is still to be multiplied by. Default: 1
         share: what one value has in its statistics: $1/n$, or 0 for units that were normalised
             with given ones. Default: $1/n$ of the size of `dim`
         mask: False where the input went through as it was. Default: nowhere
@@ -63,22 +64,23 @@ def batch_norm_backward(
     """
     dtype, exact = grad.dtype, torch.promote_types(grad.dtype, torch.float32)
     grad, normal = grad.to(exact), normal.to(exact)
-    valid = None if mask is None else mask.to(exact)
-    product = grad * normal
-    dweight = sum_over(product, dim) * rstd
-    dx = product.copy_(grad)  # its memory is done with
-    dbias = sum_over(grad if valid is None else dx.mul_(valid), dim)
+    valid, arrived = validity(mask, grad), grad
+    if mask is not None and followed():  # a NaN would find its way into a second derivative
+        grad, normal = torch.where(mask, grad, 0), torch.where(mask, normal, 0)
+    product, factor = _product(grad, normal, mean)
+    room = None if followed() else product  # once it is summed up
+    dweight = valid.sum(product, dim, room) * (factor * rstd)
+    dbias = valid.sum(grad, dim, room)
     if share is None:
         share = 1 / math.prod([grad.shape[d] for d in dim])
     over_w, over_b = (dweight, dbias) if total is None else total(torch.stack([dweight, dbias]))
     pull = -share * scale
-    dx = _add_product(dx.mul_(scale), normal, pull * rstd * over_w)
-    if valid is None:
-        dx.add_(pull * over_b)
-    else:  # products that are 0 elsewhere: far faster than a selection
-        dx = _add_product(dx, valid, pull * over_b)
-        dx = _add_product(dx, grad, 1 - valid)
-    return dx.to(dtype), dweight, dbias
+    slope, rest = pull * rstd * over_w, pull * over_b
+    if mean is not None:
+        rest = torch.addcmul(rest, slope, mean, value=-1)
+    dx = torch.addcmul(rest, grad, scale, out=room)
+    dx = torch.addcmul(dx, normal, slope, out=room)
+    return valid.put_back(dx, arrived, room).to(dtype), dweight, dbias
 
 
 def layer_norm_backward(
@@ -118,14 +120,21 @@ def layer_norm_backward(
         >>> dx.shape, dweight.shape
         (torch.Size([4, 6]), torch.Size([6]))
     """
+    dtype, exact = grad.dtype, torch.promote_types(grad.dtype, torch.float32)
+    grad, normal = grad.to(exact), normal.to(exact)
     inner = list(range(grad.ndim - len(normalized_shape), grad.ndim))
     outer = list(range(inner[0]))
     scaled = grad if weight is None else grad * weight
     dx = batch_norm_backward(scaled, normal, rstd, inner)[0]
     dweight, dbias = sum_over(grad * normal, outer), sum_over(grad, outer)
-    return dx, dweight.view(*normalized_shape), dbias.view(*normalized_shape)
+    return dx.to(dtype), dweight.view(*normalized_shape), dbias.view(*normalized_shape)
 
 
-def _add_product(x: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """Add in place, but for torch.vmap, which then would go call by call."""
-    return torch.addcmul(x, one, other) if in_transform() else x.addcmul_(one, other)
+def _product(grad: Tensor, x: Tensor, mean: Tensor | None) -> tuple[Tensor, float]:
+    """Return grad * (x - mean) as a tensor and a factor; in one pass where nobody follows."""
+    if mean is None:
+        return grad * x, 1.0
+    if followed():
+        return grad * (x - mean), 1.0
+    gradient_of_squares, out = torch.ops.aten.mse_loss_backward.grad_input, torch.empty_like(x)
+    return gradient_of_squares(grad, x, mean.expand_as(x), 0, grad_input=out), 0.5

@@ -1,10 +1,10 @@
 """Normalise groups of samples by their own statistics, or by what stands in for them.
 
-Shapes: G groups of B samples with C units and, if any, L positions. A tensor is (G, B, C, L) or
-(G, B, C); what there is per unit has size 1 for B and L, and for G where the groups share it.
+Shapes: N samples of C units and, if any, positions are G groups of B samples with L positions:
+(N, C, *) becomes (G, B, C, L), or (G, B, C). What there is per unit has size 1 for B and L, and for
+G where the groups share it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 from normwise.layers.closed_form import batch_norm_backward
-from normwise.layers.moments import Moments, keep_, moments
+from normwise.layers.moments import Moments, at_least_one, moments
 from normwise.layers.replicas import over_replicas, total_of_replicas
 from normwise.layers.transforms import in_transform
+from normwise.layers.validity import validity
 
 
 @dataclass(frozen=True)
@@ -38,49 +39,67 @@ class Statistics:
 
 
 def normalize(
-    x: Tensor, weight: Tensor, bias: Tensor, mask: Tensor | None, by: Statistics
+    x: Tensor, groups: int, weight: Tensor, bias: Tensor, mask: Tensor | None, by: Statistics
 ) -> tuple[Tensor, Moments]:
-    """Return the normalised groups, and their moments.
+    """Return samples normalised in groups of equal size, and the moments of the groups.
 
     Args:
-        x: the groups.
-        weight: per unit.
-        bias: per unit.
-        mask: elements for which it is False neither count nor change.
+        x: the samples, (N, C, *).
+        groups: how many.
+        weight: (C,).
+        bias: (C,).
+        mask: elements for which it is False neither count nor change; (N, C, *) or (N, 1, *).
         by: which statistics to use.
     """
     with torch.no_grad():
-        centred, own = moments(x.detach(), unit_dims(x), mask)
-        found = own if by.replicas is None else over_replicas(own, by.replicas)
+        grouped = _grouped(x, groups)
+        kept = None if mask is None else _grouped(mask, groups)
+        found = moments(grouped, _unit_dims(grouped), validity(kept, grouped))
+        if by.replicas is not None:
+            found = over_replicas(found, by.replicas)
         mean, var, share = _in_use(found, by)
-        if mean is not own.mean:
-            moved = centred + (own.mean - mean)
-            centred = moved if mask is None else moved.mul_(mask)
         rstd = (var + by.eps).rsqrt()
     if by.clip is not None:
         r, d = _correction(mean, var, by)
+        weight, bias = (per_unit(t, x) for t in (weight, bias))
         weight, bias = weight * r, bias + weight * d
-    y, *_ = _Normalize.apply(x, centred, weight, bias, mean, rstd, share, mask, by.replicas)  # type: ignore
+    function = _Transformed if torch.compiler.is_compiling() or in_transform() else _Normalize
+    y, *_ = function.apply(x, weight, bias, mean, rstd, share, mask, by.replicas)  # type: ignore
     return y, found
 
 
-def unit_dims(x: Tensor) -> list[int]:
+def per_unit(values: Tensor, x: Tensor) -> Tensor:
+    """(C,) becomes what broadcasts to groups of `x`; what does so already stays."""
+    if values.ndim > 1:
+        return values
+    return values.view(1, 1, -1, 1) if x.ndim > 2 else values.view(1, 1, -1)
+
+
+def _grouped(x: Tensor, groups: int) -> Tensor:
+    """(N, C, *) becomes (G, B, C, L), or (G, B, C)."""
+    samples, positions = x.shape[0] // groups, x.shape[2:]
+    if not positions:
+        return x.reshape(groups, samples, x.shape[1])
+    return x.reshape(groups, samples, x.shape[1], positions.numel())
+
+
+def _unit_dims(x: Tensor) -> tuple[int, ...]:
     """Return the dimensions of samples and positions."""
-    return [1, *range(3, x.ndim)]
+    return (1, 3) if x.ndim > 3 else (1,)
 
 
 def _in_use(found: Moments, by: Statistics) -> tuple[Tensor, Tensor, Tensor]:
     """Return mean and variance to use, and the share that each value has in them."""
     mean, var, n = found
-    share = 1 / n.clamp(min=1)
-    if by.fallback and by.running is not None:
-        alone = n <= 1
-        mean, var = (
-            torch.where(alone, given, own)
-            for given, own in zip(by.running, (mean, var), strict=True)
-        )
-        share = share.where(~alone, 0)
-    return mean, var, share
+    if not by.fallback or by.running is None:
+        share = 1 / at_least_one(n)
+        one = (1,) * mean.ndim
+        return mean, var, share if isinstance(share, Tensor) else mean.new_full(one, share)
+    alone = found.counts <= 1
+    mean, var = (
+        torch.where(alone, given, own) for given, own in zip(by.running, (mean, var), strict=True)
+    )
+    return mean, var, torch.where(alone, 0, 1 / found.counts)
 
 
 def _correction(mean: Tensor, var: Tensor, by: Statistics) -> tuple[Tensor, Tensor]:
@@ -94,131 +113,114 @@ def _correction(mean: Tensor, var: Tensor, by: Statistics) -> tuple[Tensor, Tens
     return r, d
 
 
-class _Normalize(torch.autograd.Function):
-    """centred * rstd * weight + bias, whose gradient knows what of this is made of x.
+class _Closed(torch.autograd.Function):
+    """(x - mean) * rstd * weight + bias, whose gradient knows what of this is made of x.
 
     It keeps x alone, as torch does. It also returns mean and rstd: the backward is made of them and
     of x, and so can be differentiated again.
     """
 
     @staticmethod
-    def forward(
-        x: Tensor,
-        centred: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        mean: Tensor,
-        rstd: Tensor,
-        share: Tensor,  # noqa: ARG004
-        mask: Tensor | None,
-        replicas: "dist.ProcessGroup | None",  # noqa: ARG004
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        y = centred * (rstd * weight)
-        if mask is None:
-            y.add_(bias)
-        else:  # products with 0 are far faster than a selection, and leave infinities alone
-            valid = mask.to(y.dtype)
-            y.addcmul_(bias, valid).addcmul_(x.to(y.dtype), 1 - valid)
-        return y.to(x.dtype), mean.view_as(mean), rstd.view_as(rstd)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        x, _, weight, _, _, _, share, mask, replicas = inputs
-        ctx.save_for_backward(x, *output[1:], weight, share, mask)
-        ctx.replicas = replicas
-        ctx.set_materialize_grads(False)
-
-    @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         x, mean, rstd, weight, share, mask = ctx.saved_tensors
         grad, grad_mean, grad_rstd = grads
+        shape, shape_of_weight, groups = x.shape, weight.shape, mean.shape[0]
+        weight, x = per_unit(weight, x), _grouped(x, groups)
+        mask = None if mask is None else _grouped(mask, groups)
 
         def total(sums: Tensor) -> Tensor:
             return sums if ctx.replicas is None else total_of_replicas(sums, ctx.replicas)
 
         dx = dweight = dbias = None
         if grad is not None:
-            dx, dweight, dbias = _backward(grad, x, mean, rstd, weight, share, mask, total)
+            dx, dweight, dbias = batch_norm_backward(
+                _grouped(grad, groups),
+                x,
+                rstd * weight,
+                _unit_dims(x),
+                mean=mean,
+                rstd=rstd,
+                share=share,
+                mask=mask,
+                total=None if ctx.replicas is None else total,
+            )
+            sums = (each.sum_to_size(weight.shape) for each in (dweight, dbias))
+            dweight, dbias = (each.view(shape_of_weight) for each in sums)
         # The rest is for second derivatives: mean and rstd are made of x, too.
         if grad_mean is not None:
             pull = share * total(grad_mean) * (torch.ones_like(x) if mask is None else mask)
             dx = pull if dx is None else dx + pull
         if grad_rstd is not None:
-            pull = _centred(x, mean, mask) * (-share * rstd**3 * total(grad_rstd))
+            centred = x - mean if mask is None else torch.where(mask, x - mean, 0)
+            pull = centred * (-share * rstd**3 * total(grad_rstd))
             dx = pull if dx is None else dx + pull
-        return dx, None, dweight, dbias, None, None, None, None, None
+        dx = None if dx is None else dx.reshape(shape)
+        return dx, dweight, dbias, None, None, None, None, None
+
+
+class _Normalize(_Closed):
+    """As it is called fastest."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+        output = _forward(*inputs)
+        _save(ctx, inputs, output)
+        return output
+
+
+class _Transformed(_Closed):
+    """As compilers and the transforms of `torch.func` want it."""
+
+    @staticmethod
+    def forward(*inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+        return _forward(*inputs)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        _save(ctx, inputs, output)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Any, Any]:
         """Make the groups of all runs groups of one call: (R, G, ...) becomes (R * G, ...)."""
         runs = info.batch_size
-        groups = args[0].movedim(in_dims[0] or 0, 0).shape[0 if in_dims[0] is None else 1]
 
-        def fold(tensor: Tensor | None, axis: int | None) -> Tensor | None:
-            if tensor is None:
-                return None
+        def stacked(tensor: Tensor, axis: int | None) -> Tensor:
             tensor = tensor[None] if axis is None else tensor.movedim(axis, 0)
-            return tensor.expand(runs, groups, *tensor.shape[2:]).flatten(0, 1)
+            return tensor.expand(runs, *tensor.shape[1:])
 
-        folded = [fold(tensor, axis) for tensor, axis in zip(args[:-1], in_dims[:-1], strict=True)]
-        x, centred, *others = folded
-        assert centred is not None
-        centred = centred.contiguous()  # it is written to, and calls may share it
-        outs = _Normalize.apply(x, centred, *others, args[-1])
-        return tuple(out.unflatten(0, (runs, groups)) for out in outs), (0, 0, 0)  # type: ignore
+        *tensors, mask, replicas = args
+        x, *others = [stacked(t, axis) for t, axis in zip(tensors, in_dims, strict=False)]
+        groups, shape = others[2].shape[1], (1, 1, -1, *([1] if x.ndim > 3 else []))
+        others = [t.view(runs, *shape) if t.ndim == 2 else t for t in others]
+        folded = [t.expand(-1, groups, *t.shape[2:]).flatten(0, 1) for t in others]
+        mask = None if mask is None else stacked(mask, in_dims[6]).flatten(0, 1)
+        y, *found = _Transformed.apply(x.flatten(0, 1), *folded, mask, replicas)  # type: ignore
+        unfolded = (each.unflatten(0, (runs, groups)) for each in found)
+        return (y.unflatten(0, (runs, -1)), *unfolded), (0, 0, 0)
 
 
-def _backward(
-    grad: Tensor,
+def _forward(
     x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
     mean: Tensor,
     rstd: Tensor,
-    weight: Tensor,
-    share: Tensor,
+    share: Tensor,  # noqa: ARG001
     mask: Tensor | None,
-    total: Callable[[Tensor], Tensor],
+    replicas: "dist.ProcessGroup | None",  # noqa: ARG001
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The closed form; its first steps by torch's kernel for evaluation where that can do them."""
-    scale = rstd * weight
-    if mask is None and _kernel_fits(x, scale):
-        dx, dweight, dbias = _without_statistics(grad, x, mean, rstd, weight)
-        over_w, over_b = total(torch.stack([dweight, dbias]))
-        slope = -share * scale * rstd * over_w
-        dx.addcmul_(x, slope).sub_(share * scale * over_b + slope * mean)
-    else:
-        normal, dim = _centred(x, mean, mask), unit_dims(x)
-        dx, dweight, dbias = batch_norm_backward(
-            grad, normal, scale, dim, rstd=rstd, share=share, mask=mask, total=total
-        )
-    return dx, dweight.sum_to_size(weight.shape), dbias.sum_to_size(weight.shape)
+    groups, scale = mean.shape[0], rstd * per_unit(weight, x)
+    wide = _grouped(x.to(scale.dtype), groups)
+    y = torch.addcmul(torch.addcmul(per_unit(bias, x), mean, scale, value=-1), wide, scale)
+    if mask is not None:
+        y = validity(_grouped(mask, groups), wide).put_back(y, wide, room=y)
+    # To autograd no view, so that an activation may write over it.
+    y = torch.ops.aten._unsafe_view(y, x.shape)
+    return y.to(x.dtype), mean.view_as(mean), rstd.view_as(rstd)
 
 
-def _kernel_fits(x: Tensor, scale: Tensor) -> bool:
-    """Whether the kernel can take x, and nobody follows what it does."""
-    followed = torch.is_grad_enabled() or in_transform()
-    return x.ndim == 4 and x.numel() > 0 and x.dtype == scale.dtype and not followed
-
-
-def _without_statistics(
-    grad: Tensor, x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients as if mean and rstd were constants.
-
-    Every sample's channels become channels of their own, as in torch's instance norm.
-    """
-    each = (*x.shape[:3], 1)
-    flat = (1, each[0] * each[1] * each[2], x.shape[3])
-    statistics = [t.expand(each).reshape(-1) for t in (weight, mean, rstd**-2)]
-    outs = torch.ops.aten.native_batch_norm_backward(
-        grad.reshape(flat), x.reshape(flat), *statistics, None, None, False, 0.0, [True] * 3
-    )
-    dx, dweight, dbias = outs
-    sums = (t.view(each).sum(1, keepdim=True) for t in (dweight, dbias))
-    return dx.view_as(x), *sums
-
-
-def _centred(x: Tensor, mean: Tensor, mask: Tensor | None) -> Tensor:
-    centred = x - mean
-    if mask is None:
-        return centred
-    return torch.where(mask, centred, 0) if torch.is_grad_enabled() else keep_(centred, mask)
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    x, weight, _, _, _, share, mask, replicas = inputs
+    ctx.save_for_backward(x, *output[1:], weight, share, mask)
+    ctx.replicas = replicas
+    ctx.set_materialize_grads(False)

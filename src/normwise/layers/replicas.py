@@ -14,7 +14,7 @@ def over_replicas(mine: Moments, group: "dist.ProcessGroup") -> Moments:
     collective.
     """
     rows = torch.zeros(dist.get_world_size(group), 3, *mine.mean.shape).to(mine.mean)
-    rows[dist.get_rank(group)] = torch.stack(mine)
+    rows[dist.get_rank(group)] = torch.stack([mine.mean, mine.var, mine.counts])
     dist.all_reduce(rows, group=group)
     return pool(Moments(*rows.unbind(1)))
 

@@ -56,7 +56,7 @@ def track(
     """
     buffers = *running, *(so_far or ())
     if in_transform():
-        _Track.apply(momentum, per_round, *seen, *buffers)
+        _Track.apply(momentum, per_round, seen.mean, seen.var, seen.counts, *buffers)
     else:
         _track(momentum, per_round, seen, buffers)
 
@@ -102,19 +102,31 @@ def _track(
         _move(running, seen, momentum)
         return
     so_far = Round(*buffers[3:])
-    rows = [torch.cat([one[None], more]) for one, more in zip(so_far[:3], seen, strict=True)]
+    each = seen.mean, seen.var, seen.counts
+    rows = [torch.cat([one[None], more]) for one, more in zip(so_far[:3], each, strict=True)]
     together = pool(Moments(*rows))
     so_far.batches.add_(1)
     complete = so_far.batches == per_round
-    n = together.n.where(complete, 0)  # with none, nothing moves
+    n = together.counts.where(complete, 0)  # with none, nothing moves
     _move(running, Moments(together.mean[None], together.var[None], n[None]), momentum)
-    for buffer, value in zip(so_far, (*together, so_far.batches), strict=True):
+    now = together.mean, together.var, together.counts, so_far.batches
+    for buffer, value in zip(so_far, now, strict=True):
         buffer.copy_(value.where(~complete, 0))
 
 
 def _move(running: Running, seen: Moments, momentum: float | None) -> None:
     """Move by groups, (G, C), as if they came one after another."""
     mean, var, n = seen
+    if momentum is not None and not isinstance(n, Tensor):  # as many everywhere: numbers will do
+        if n > 1:
+            groups = mean.shape[0]
+            each = [[momentum * (1 - momentum) ** later] for later in reversed(range(groups))]
+            each, stays = mean.new_tensor(each), (1 - momentum) ** groups
+            running.mean.mul_(stays).add_((each * mean).sum(0))
+            running.var.mul_(stays).add_((each * var).sum(0), alpha=n / (n - 1))
+            running.batches.add_(groups)
+        return
+    n = seen.counts
     counts = (n > 1).to(var.dtype)  # powers of whole numbers would be float32
     groups = counts.sum(0)
     if momentum is None:

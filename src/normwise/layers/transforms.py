@@ -1,7 +1,13 @@
-"""Whether one of the transforms of `torch.func`, such as vmap and grad, is going on."""
+"""What goes on around a forward: autograd, a compiler, a transform of `torch.func`, a backward."""
 
+import torch
 from torch import Tensor, compiler
 from torch._C import _functorch  # type: ignore[reportAttributeAccessIssue]
+
+
+def followed() -> bool:
+    """Whether somebody follows what is computed, so that memory must not be written to twice."""
+    return torch.is_grad_enabled() or compiler.is_compiling() or in_transform()
 
 
 def in_transform() -> bool:
@@ -18,3 +24,8 @@ def is_shared(buffer: Tensor) -> bool:
             return False
         buffer = _functorch.get_unwrapped(buffer)
     return True
+
+
+def recomputing() -> bool:
+    """Whether this forward is part of a backward pass, as in activation checkpointing."""
+    return not compiler.is_compiling() and torch._C._current_graph_task_id() != -1

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from normwise.errors import Problems, UsageError
+from normwise.layers.transforms import recomputing
 
 
 class WhitenNorm(nn.Module):
@@ -124,7 +125,7 @@ class WhitenNorm(nn.Module):
         mean = blocks.mean((0, -1), keepdim=True)
         centred = blocks - mean
         cov = covariance(centred)
-        if running is not None:
+        if running is not None and not recomputing():  # checkpointing runs a forward twice
             self._track(mean, cov, blocks.numel() // self.num_features)
         return centred, cov
 
