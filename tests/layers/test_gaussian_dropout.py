@@ -22,3 +22,8 @@ def test_noise_has_the_moments_of_dropout(p: float):
 def test_infinite_variance_is_refused():
     with pytest.raises(UsageError, match=r"p=1\): p lies in \[0, 1\)"):
         GaussianDropout(1)
+    layer = GaussianDropout(0.5)
+    layer.p = 1.0  # as a schedule may do
+    with pytest.raises(UsageError, match=r"p=1\): p lies in \[0, 1\)"):
+        layer(torch.ones(2))
+    assert layer.eval()(torch.ones(2)).tolist() == [1.0, 1.0]

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from normwise.layers import ConcreteDropout
 from normwise.trace import FUNCTION, Trace, trace
 
 torch.manual_seed(0)
@@ -519,6 +520,11 @@ def test_norms_and_dropout_behind_activations():
     assert [(a.norm, a.dropout) for a in found.activations] == [("2", "3"), (None, None)]
     assert found.norms["2"].unit_axis == 1
     assert found.layers["0"].norm is None
+
+
+def test_a_dropout_that_learns_its_p_is_seen():
+    net = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), ConcreteDropout(), nn.Linear(5, 2))
+    assert trace(net, VECTORS).activations[0].dropout == "2"
 
 
 def test_a_norm_of_a_residual_sum_does_not_follow_an_earlier_activation():

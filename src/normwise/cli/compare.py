@@ -16,7 +16,7 @@ _VARIANTS = (
     "Variants, joined by commas, the baseline first. A variant is plain, or parts joined by +: "
     "batch, layer, group=G, instance, rms, ghost=N, renorm, whiten, frn, dyt (each with :after), "
     "dropout=P, gaussian-dropout=P, uout=P, concrete-dropout, locked-dropout=P, dropblock=P, "
-    "dropconnect=P, input-dropout=P, ws, lr=5x, "
+    "dropconnect=P, droppath=P, input-dropout=P, ws, lr=5x, "
     "lr=0.05, init=he|xavier|normal=STD|zero, act=NAME, which is relu, sigmoid, tanh, "
     "elu, leaky_relu, gelu or silu, and schedule=, warmup=, clip=, smooth=, l1=, l2=, wd=, "
     "entropy=, aug= (as --augment), accumulate= and precision= as below."

@@ -1,6 +1,7 @@
 """Change a network: insert norms and dropout, replace activations, draw new initial weights."""
 
 from normwise.edit.activations import ACTIVATIONS, replace_activation
+from normwise.edit.drop_path import insert_drop_path
 from normwise.edit.dropout import insert_dropout, insert_input_dropout
 from normwise.edit.dropout_kinds import DROPOUTS
 from normwise.edit.folding import Folded, check_ending, export, fold, load_weights
@@ -32,6 +33,7 @@ __all__ = [
     "grow",
     "initialize",
     "insert_drop_connect",
+    "insert_drop_path",
     "insert_dropout",
     "insert_input_dropout",
     "insert_norm",

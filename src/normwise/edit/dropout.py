@@ -13,8 +13,8 @@ from normwise.edit.own import Ownership
 from normwise.edit.placing import label, path_of
 from normwise.edit.swapping import swap
 from normwise.errors import Problems, UsageError, suggest
+from normwise.layers import is_dropout
 from normwise.trace import FUNCTION, Activation, Call, Layer, Trace
-from normwise.trace.functions import DROPOUT_TYPES
 from normwise.trace.matching import Where, matching
 
 
@@ -165,7 +165,7 @@ def _meant(
 
 
 def _host(network: nn.Module, host: nn.Module, kind: str, p: float, place: str) -> Edit:
-    present = [guest for guest in guests(host).values() if isinstance(guest, DROPOUT_TYPES)]
+    present = [guest for guest in guests(host).values() if is_dropout(guest)]
     if present:  # behind a layer that feeds no activation, where no trace looks
         return _set(network, path_of(network, present[0]), kind, p)
     dropout = _made(network, kind, p)
@@ -176,7 +176,7 @@ def _host(network: nn.Module, host: nn.Module, kind: str, p: float, place: str) 
 def _set(network: nn.Module, path: str, kind: str, p: float) -> Edit:
     """Give a dropout its p, or let one of the kind that is asked for take its place."""
     present = network.get_submodule(path)
-    if kind == "dropout":
+    if kind == "dropout" and "p" in vars(present):
         former = vars(present)["p"]
         vars(present)["p"] = p
         return Edit(_named(kind, p), path, f"p={p}, which was {former}")

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from normwise.edit.editing import editing
+from normwise.edit.hosting import guests
 from normwise.edit.log import Edit
 from normwise.edit.making import short
 from normwise.errors import Problems, UsageError
@@ -134,7 +135,7 @@ def _freeze(norm: nn.Module, affine: bool) -> None:
     if not is_frozen(norm):
         norm.__class__ = _frozen(type(norm))
         vars(norm)["learning"] = ()
-    norm.eval()
+    norm.train(norm.training)
     for name, parameter in norm.named_parameters(recurse=False):
         if affine and parameter.requires_grad:
             parameter.requires_grad_(False)
@@ -153,8 +154,11 @@ def _thaw(norm: nn.Module, training: bool) -> None:
 def _frozen(base: type[nn.Module]) -> type[nn.Module]:
     """Return the class of a norm that is always in evaluation mode."""
 
-    def train(self: nn.Module, mode: bool = True) -> nn.Module:  # noqa: ARG001
-        return base.train(self, False)
+    def train(self: nn.Module, mode: bool = True) -> nn.Module:
+        base.train(self, False)
+        for guest in guests(self).values():  # such as the dropout of a residual branch
+            guest.train(mode)
+        return self
 
     def reduce(self: nn.Module, protocol: Any) -> tuple[Any, ...]:
         # Pickle finds a class by its name, and this one is made here.

@@ -1,7 +1,7 @@
 """Dropout that learns its own p."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,8 @@ class ConcreteDropout(nn.Module):
         >>> round(dropout.p.item(), 4), dropout.p_logit.grad is not None
         (0.1, True)
     """
+
+    drops: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -37,10 +37,14 @@ class GaussianDropout(Noise):
         self, p: float = 0.5, inplace: bool = False, *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__(p, inplace, generator=generator)
-        if p == 1:
-            raise UsageError("GaussianDropout(p=1): p lies in [0, 1), the variance is p / (1 - p)")
+        self._check()
 
     def noise(self, x: Tensor) -> Tensor:
         """Return normal noise of mean 1 for every element."""
+        self._check()  # p may have been set since
         std = (self.p / (1 - self.p)) ** 0.5
         return x.new_empty(x.shape).normal_(1.0, std, generator=self.generator)
+
+    def _check(self) -> None:
+        if self.p == 1:
+            raise UsageError("GaussianDropout(p=1): p lies in [0, 1), the variance is p / (1 - p)")

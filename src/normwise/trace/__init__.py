@@ -1,5 +1,6 @@
 """Follow one forward pass: which layer feeds which activation, and where a network ends."""
 
+from normwise.trace.branches import Branch, branches
 from normwise.trace.call import Call
 from normwise.trace.dataflow import trace
 from normwise.trace.hooking import hooked
@@ -9,10 +10,12 @@ from normwise.trace.undisturbed import undisturbed
 __all__ = [
     "FUNCTION",
     "Activation",
+    "Branch",
     "Call",
     "Layer",
     "Norm",
     "Trace",
+    "branches",
     "hooked",
     "trace",
     "undisturbed",

@@ -71,4 +71,4 @@ def _only_norms_in_training(network: nn.Module) -> None:
     norms = [m for m in network.modules() if isinstance(m, NORM_TYPES) and m.training]
     network.eval()
     for norm in norms:
-        norm.train()
+        norm.training = True  # its own mode, not that of what it hosts

@@ -69,6 +69,14 @@ class OtherNorm(nn.Module, ABC):
         return getattr(kind, "normalizes", False)
 
 
+class OtherDropout(nn.Module, ABC):
+    """A dropout whose p is no number to be set: its class says `drops = True`."""
+
+    @classmethod
+    def __subclasshook__(cls, kind: type) -> bool:
+        return getattr(kind, "drops", False)
+
+
 LAYER_TYPES = (nn.Linear, nn.modules.conv._ConvNd)
 NORM_TYPES = (
     nn.modules.batchnorm._NormBase,  # every batch and instance norm
@@ -78,6 +86,7 @@ NORM_TYPES = (
     OtherNorm,
 )
 DROPOUT_TYPES = (nn.modules.dropout._DropoutNd,)
+"""Those whose `p` is a number that can be set."""
 
 
 def is_weighted(function: Function, args: tuple[Any, ...]) -> bool:

@@ -18,6 +18,7 @@ from normwise.trace.functions import (
     NORM_FUNCTIONS,
     NORM_TYPES,
     LayerModule,
+    OtherDropout,
     is_weighted,
 )
 from normwise.trace.hooking import hooked
@@ -128,7 +129,7 @@ class Recorder(TorchFunctionMode):
         if isinstance(output, Tensor) and inputs and not frame.noted:  # by a function of torch's
             if isinstance(module, NORM_TYPES):
                 self._remember(output, self._note_norm(frame, self._origin(inputs)))
-            elif isinstance(module, DROPOUT_TYPES):
+            elif isinstance(module, (*DROPOUT_TYPES, OtherDropout)):
                 self._note_dropout(frame, self._origin(inputs))
 
     def _adopt(self, frame: _Frame, parent: _Frame, output: Any) -> None:
@@ -215,7 +216,8 @@ class Recorder(TorchFunctionMode):
 
     def _note_dropout(self, frame: _Frame, origin: _Origin) -> None:
         frame.noted = True
-        path = frame.path if isinstance(frame.module, DROPOUT_TYPES) else FUNCTION
+        known = isinstance(frame.module, (*DROPOUT_TYPES, OtherDropout))
+        path = frame.path if known else FUNCTION
         for seen in self._followed(origin):
             seen.dropout = seen.dropout or path
 

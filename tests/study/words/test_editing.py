@@ -21,6 +21,7 @@ from normwise.layers import (
     FilterResponseNorm,
     GaussianDropout,
     LockedDropout,
+    StochasticDepth,
     Uout,
     WeightStandardization,
     WhitenNorm1d,
@@ -65,6 +66,19 @@ class Recurrent(nn.Module):
         return self.head(self.lstm(x.flatten(1, 2))[0][:, -1])
 
 
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.norm = nn.Linear(24, 24), nn.LayerNorm(24)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.norm(torch.relu(self.fc(x)))
+
+
+def residual() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), Residual(), Residual(), nn.Linear(24, 3))
+
+
 IMAGES = 2, 3, 4
 
 Factory = Callable[[], nn.Module]
@@ -85,6 +99,8 @@ WORDS: list[tuple[str, Factory, dict[type[nn.Module], int]]] = [
     ("locked-dropout=0.2", tokens, {LockedDropout: 2}),
     ("dropblock=0.2", cnn, {DropBlock2d: 2}),
     ("dropconnect=0.2", cnn, {DropConnect: 3}),
+    ("droppath=0.2", residual, {StochasticDepth: 2}),
+    ("droppath=0.2+dropout=0.1", residual, {StochasticDepth: 2, nn.Dropout: 2}),
     ("dropconnect=0.2", Recurrent, {DropConnect: 1}),
     ("ws+group=2", cnn, {WeightStandardization: 3, nn.GroupNorm: 3}),
     ("ws+dropconnect=0.2", mlp, {WeightStandardization: 2, DropConnect: 2}),
@@ -132,6 +148,7 @@ REFUSED = {
     ("locked-dropout=0.1", cnn): "it needs sequences of features, (N, L, C),",
     ("locked-dropout=0.1", lines): "the shapes are (6, 4, 3); dropout=P would work",
     ("gaussian-dropout=0.1", Recurrent): "no place for gaussian-dropout=0.1: in this network",
+    ("droppath=0.1", mlp): "no place for droppath=0.1: this network has no residual branch",
     ("ws", Recurrent): "no place for ws: in this network no Linear or convolution",
     (
         "dropconnect=0.1",
@@ -187,6 +204,12 @@ def test_another_word_takes_its_place():
     [plain] = parse_variants(["dropout=0.5"])
     plain.edit(network, x, 0)
     assert {m.p for m in network.modules() if isinstance(m, Uout)} == {0.5}
+    [learned] = parse_variants(["concrete-dropout"])
+    learned.edit(network, x, 0)
+    assert sum(isinstance(m, ConcreteDropout) for m in network.modules()) == 3
+    plain.edit(network, x, 0)
+    assert not any(isinstance(m, ConcreteDropout | Uout) for m in network.modules())
+    assert [m.p for m in network.modules() if type(m) is nn.Dropout] == [0.5] * 3
     [again] = parse_variants(["dropconnect=0.2"])
     again.edit(network, x, 0)
     again.edit(network, x, 0)
@@ -212,6 +235,7 @@ def data() -> Data:
         ("locked-dropout=0.2", tokens),
         ("ws+dropconnect=0.2+uout=0.1", cnn),
         ("dropconnect=0.2", Recurrent),
+        ("droppath=0.4", residual),
     ],
 )
 def test_stacked_is_alone(text: str, factory: Factory):

@@ -39,7 +39,7 @@ def sampling(network: nn.Module, arguments: Call) -> Iterator["Passes"]:
         network.train()
         for module in network.modules():
             if isinstance(module, NORM_TYPES):
-                module.eval()
+                module.training = False  # its own mode, not that of what it hosts
         with Drawing(network) as drawing:
             arguments(network)
         if not drawing.drawn:

@@ -13,6 +13,7 @@ from normwise.edit import (
     INITS,
     initialize,
     insert_drop_connect,
+    insert_drop_path,
     insert_dropout,
     insert_input_dropout,
     insert_norm,
@@ -104,6 +105,24 @@ class DropConnect(Word):
 
 
 @dataclass(frozen=True)
+class DropPath(Word):
+    """`droppath=0.2`."""
+
+    p: float
+    slot = "drop path"
+    order = 4  # behind the dropout that may end a branch
+
+    @property
+    def architecture(self) -> Hashable:
+        """Runs with any p can be stacked."""
+        return self.slot
+
+    def edit(self, network: nn.Module, example: Tensor, seed: int) -> nn.Module:  # noqa: ARG002
+        """Drop residual branches."""
+        return insert_drop_path(network, self.p, example)
+
+
+@dataclass(frozen=True)
 class WeightStandardization(Word):
     """`ws`."""
 
@@ -167,7 +186,7 @@ def _dropout(spelling: Spelling) -> Word:
     if not 0 <= p < 1:
         meaning = DROPOUTS[spelling.key].p if spelling.key in DROPOUTS else DROPOUTS["dropout"].p
         raise spelling.refuse(f"{meaning} lies in [0, 1)")
-    others = {"input-dropout": InputDropout, "dropconnect": DropConnect}
+    others = {"input-dropout": InputDropout, "dropconnect": DropConnect, "droppath": DropPath}
     return others[spelling.key](p) if spelling.key in others else Dropout(p, spelling.key)
 
 
@@ -222,6 +241,7 @@ EDITING = {
     "locked-dropout": Entry(_dropout, "locked-dropout=0.2 zeroes features of whole sequences"),
     "dropblock": Entry(_dropout, "dropblock=0.1 zeroes squares, a tenth of every feature map"),
     "dropconnect": Entry(_dropout, "dropconnect=0.2 zeroes a fifth of the hidden weights"),
+    "droppath": Entry(_dropout, "droppath=0.2 drops the last residual branch a fifth of the time"),
     "ws": Entry(_ws),
     "input-dropout": Entry(_dropout, "input-dropout=0.1 zeroes a tenth of the inputs"),
     "init": Entry(_init, _INITS),

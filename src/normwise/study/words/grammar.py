@@ -18,7 +18,8 @@ WORDS = {**EDITING, **TUNING, **SHRINKING, **AUGMENTING, **SCHEDULING}
 GRAMMAR = (
     "plain, or parts joined by +: batch, layer, group=G, instance, rms, ghost=N, renorm, whiten, "
     "frn, dyt (each with :after to stand behind the activation), dropout=P, gaussian-dropout=P, "
-    "uout=P, concrete-dropout, locked-dropout=P, dropblock=P, dropconnect=P, input-dropout=P, ws, "
+    "uout=P, concrete-dropout, locked-dropout=P, dropblock=P, dropconnect=P, droppath=P, "
+    "input-dropout=P, ws, "
     "lr=5x or lr=0.05, l1=STRENGTH, l2=STRENGTH, wd=STRENGTH (each with :LAYERS), "
     f"init={'|'.join(INITS).replace('normal', 'normal=STD')}, act={'|'.join(ACTIVATIONS)}, "
     f"schedule={'|'.join(SCHEDULES)}, warmup=EPOCHS, clip=NORM, smooth=SHARE, "
