@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from normwise.samples import Samples, each, forward
 from normwise.trace.hooking import hooked
 from normwise.trace.undisturbed import undisturbed
 
@@ -48,14 +49,15 @@ class Branch:
     unfit: str = ""
 
 
-def branches(network: nn.Module, example: Tensor) -> tuple[Branch, ...]:
+def branches(network: nn.Module, example: Samples) -> tuple[Branch, ...]:
     """Run a network once in training mode and return its residual branches, in order.
 
     The network is left as it was: parameters, buffers, modes, hooks and random state.
 
     Args:
         network: any module that runs on `example`.
-        example: one batch of inputs; norms over the batch need at least two samples.
+        example: one batch of inputs, a tensor, a tuple of arguments or a dict of named ones; norms
+            over the batch need at least two samples.
 
     Raises:
         Exception: whatever the network raises on `example`.
@@ -74,7 +76,8 @@ def branches(network: nn.Module, example: Tensor) -> tuple[Branch, ...]:
     follower = _Follower()
     hooks = hooked(network, follower.enter, follower.leave)
     with undisturbed(network), torch.no_grad(), hooks, follower:
-        network.train()(example.clone())
+        network.train()
+        forward(network, each(example, Tensor.clone))
     return follower.found()
 
 

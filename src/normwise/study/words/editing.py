@@ -117,7 +117,7 @@ class DropPath(Word):
         """Runs with any p can be stacked."""
         return self.slot
 
-    def edit(self, network: nn.Module, example: Tensor, seed: int) -> nn.Module:  # noqa: ARG002
+    def edit(self, network: nn.Module, example: Any, seed: int) -> nn.Module:  # noqa: ARG002
         """Drop residual branches."""
         return insert_drop_path(network, self.p, example)
 
