@@ -158,8 +158,8 @@ class _Follower(TorchFunctionMode):
             self._alive.append(tensor)
         self._numbers[id(tensor)] = number
         ancestors = 1 << number
-        for each in given:
-            ancestors |= self._ancestors[each]
+        for other in given:
+            ancestors |= self._ancestors[other]
         self._ancestors.append(ancestors)
 
     # --- what came out -----------------------------------------------------------------------
