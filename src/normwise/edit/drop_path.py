@@ -1,7 +1,9 @@
 """Drop residual branches at random: stochastic depth."""
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from normwise.edit.dropout_kinds import check_p
 from normwise.edit.editing import editing, running
@@ -10,10 +12,10 @@ from normwise.edit.log import Edit
 from normwise.edit.tracing import probe, same
 from normwise.errors import UsageError
 from normwise.layers import StochasticDepth
-from normwise.trace import Branch, branches
+from normwise.trace import Branch, Call, branches
 
 
-def insert_drop_path(network: nn.Module, p: float, example: Tensor) -> nn.Module:
+def insert_drop_path(network: nn.Module, p: float, example: Any) -> nn.Module:
     """Drop residual branches in training, each for a sample at a time: stochastic depth.
 
     A residual branch is what is added to a tensor that it was computed from, of the same shape: b
@@ -29,7 +31,8 @@ def insert_drop_path(network: nn.Module, p: float, example: Tensor) -> nn.Module
     Args:
         network: changed in place; left as it was if anything is refused.
         p: probability that the last branch is dropped for a sample, in [0, 1).
-        example: a batch of at least two inputs that the network runs on, samples first.
+        example: a batch of at least two inputs, samples first: a tensor, or a tuple or dict of
+            arguments.
 
     Returns:
         The network.
@@ -61,11 +64,12 @@ def insert_drop_path(network: nn.Module, p: float, example: Tensor) -> nn.Module
     return network
 
 
-def _found(network: nn.Module, example: Tensor, p: float) -> tuple[Branch, ...]:
+def _found(network: nn.Module, example: Any, p: float) -> tuple[Branch, ...]:
     """Return the branches, all of which can be dropped."""
-    with running(example, "training"):
-        found = branches(network, example)
-        longer = branches(network, torch.cat([example, example[:1]]))
+    call = Call.of(example)
+    with running(call, "training"):
+        found = branches(network, call)
+        longer = branches(network, call.resized(lambda tensor: torch.cat([tensor, tensor[:1]])))
     if not found:
         raise UsageError(
             f"no place for droppath={p}: this network has no residual branch, nowhere is a tensor "
@@ -75,7 +79,7 @@ def _found(network: nn.Module, example: Tensor, p: float) -> tuple[Branch, ...]:
     unfit = {
         f"a residual branch in {branch.place or 'the network'}: {reason}"
         for branch, other in zip(found, longer, strict=True)
-        if (reason := branch.unfit or _axis(branch, other, len(example)))
+        if (reason := branch.unfit or _axis(branch, other, call.size))
     }
     if unfit:
         raise UsageError(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from normwise.samples import Samples, each, forward
+from normwise.trace.call import Call
 from normwise.trace.hooking import hooked
 from normwise.trace.undisturbed import undisturbed
 
@@ -49,7 +49,7 @@ class Branch:
     unfit: str = ""
 
 
-def branches(network: nn.Module, example: Samples) -> tuple[Branch, ...]:
+def branches(network: nn.Module, example: Any) -> tuple[Branch, ...]:
     """Run a network once in training mode and return its residual branches, in order.
 
     The network is left as it was: parameters, buffers, modes, hooks and random state.
@@ -60,7 +60,8 @@ def branches(network: nn.Module, example: Samples) -> tuple[Branch, ...]:
             over the batch need at least two samples.
 
     Raises:
-        Exception: whatever the network raises on `example`.
+        UsageError: `example` is none.
+        Exception: whatever the network raises on it.
 
     Example:
         >>> class Block(nn.Module):
@@ -76,8 +77,7 @@ def branches(network: nn.Module, example: Samples) -> tuple[Branch, ...]:
     follower = _Follower()
     hooks = hooked(network, follower.enter, follower.leave)
     with undisturbed(network), torch.no_grad(), hooks, follower:
-        network.train()
-        forward(network, each(example, Tensor.clone))
+        Call.of(example)(network.train())
     return follower.found()
 
 
