@@ -17,17 +17,19 @@ from normwise.edit import (
 )
 from normwise.errors import UsageError
 from normwise.rules import Finding, check, watch
-from normwise.study import Study, compare
+from normwise.study import Study, Trained, compare, fit
 
 __all__ = [
     "Finding",
     "Study",
+    "Trained",
     "UsageError",
     "check",
     "compare",
     "data",
     "edit",
     "edits",
+    "fit",
     "fold",
     "freeze_norm",
     "grow",

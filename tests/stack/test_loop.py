@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from normwise.data import Data
-from normwise.stack import Alone, Budget, Objective, Order, Recipe, derive, train
+from normwise.stack import Alone, Budget, Evaluation, Objective, Order, Recipe, derive, train
 
 
 def by_hand(
@@ -200,7 +200,8 @@ def test_training_losses_are_means_since_the_evaluation_before(tools: Any):
 def test_observers_see_the_network_at_every_evaluation(tools: Any):
     data, seen = tools.make_data(), []
 
-    def observe(step: int, run: int, network_of_run: Callable[[], nn.Module]) -> None:
+    def observe(row: Evaluation, run: int, network_of_run: Callable[[], nn.Module]) -> None:
+        step = row.step
         network = network_of_run().eval()
         with torch.no_grad():
             seen.append((step, run, F.cross_entropy(network(data.val.x), data.val.y).item()))

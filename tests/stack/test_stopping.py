@@ -53,8 +53,8 @@ def test_the_best_weights_come_back_and_are_those_that_are_tested(tools):
     network = tools.built(net, 0)
     seen = {}
 
-    def observe(step, run, get):
-        seen[step] = tools.state_of(get())
+    def observe(row, run, get):
+        seen[row.step] = tools.state_of(get())
 
     [outcome] = train(
         *(Alone(network, Recipe("adam", lr=0.1), objective), [0], data, BUDGET, observe),
@@ -116,13 +116,8 @@ def test_a_training_goes_on_bit_for_bit_from_any_step(at, tools):
     def run(state: State | None, stops: int | None):
         torch.manual_seed(5)
         network = nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.3), nn.ReLU(), nn.Linear(8, 3))
-        saved, count = [], [0 if state is None else state.step]
-
-        def stop() -> bool:
-            count[0] += 1
-            return count[0] == stops
-
-        keeping = Keeping(every=1000, save=saved.append, state=state, stops=stop)
+        saved = []
+        keeping = Keeping(lambda _: False, saved.append, state, lambda step: step == stops)
         stack = Alone(network, recipe, Objective("classes"))
         [outcome] = train(
             *(stack, [3], data, BUDGET), stopping=[Stopping(restore=True)], keeping=keeping

@@ -4,18 +4,26 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from normwise.data import Data, Noise
+from normwise.data import Data, Head, Noise, Split
 from normwise.errors import UsageError
 from normwise.stack import Budget, Own, Penalty, Recipe, Schedule
 from normwise.study.settings import Settings, read_seeds
 from normwise.study.variants import parse_variants
 
+SPLIT = Split(torch.zeros(4, 2), torch.tensor([0, 1, 2, 0]))
+CLASSES = Data("made", SPLIT, SPLIT, SPLIT, "classes", 3)
+REGRESSION = replace(CLASSES, task="regression", classes=None)
+HEADS = replace(
+    CLASSES, task="heads", heads={"kind": Head("classes", 3), "size": Head("regression")}
+)
+
 GOOD = Settings(5, 64, Recipe(), {}, None, None, None, None)
 
 
 def test_the_defaults_of_compare_are_fine():
-    assert GOOD.problems("classes") == GOOD.problems("regression") == GOOD.problems(None) == []
+    assert GOOD.problems(CLASSES) == GOOD.problems(REGRESSION) == GOOD.problems(None) == []
 
 
 @pytest.mark.parametrize(
@@ -50,25 +58,25 @@ def test_the_defaults_of_compare_are_fine():
     ],
 )
 def test_one_mistake_is_one_problem(changes: dict, told: str):
-    [problem] = replace(GOOD, **changes).problems("classes")
+    [problem] = replace(GOOD, **changes).problems(CLASSES)
     assert told in problem
 
 
 def test_all_mistakes_come_at_once():
     settings = Settings(0, 0, Recipe("sdg", -1.0, 2.0, False, -1.0), {}, "mse", 0, 2.0, -1.0)
-    assert len(settings.problems("classes")) == 10
+    assert len(settings.problems(CLASSES)) == 10
 
 
 def test_a_regression_has_targets_up_to_1_and_below_0():
-    assert replace(GOOD, target=-0.5).problems("regression") == []
-    assert "R² is at most 1" in replace(GOOD, target=1.01).problems("regression")[0]
+    assert replace(GOOD, target=-0.5).problems(REGRESSION) == []
+    assert "R² is at most 1" in replace(GOOD, target=1.01).problems(REGRESSION)[0]
 
 
 def test_only_classes_can_be_sorted():
     asked = replace(GOOD, order="sorted")
-    assert asked.problems("classes") == asked.problems(None) == []
-    for task in ("regression", "heads"):
-        assert "it needs one label each" in asked.problems(task)[0]
+    assert asked.problems(CLASSES) == asked.problems(None) == []
+    for data in (REGRESSION, HEADS):
+        assert "it needs one label each" in asked.problems(data)[0]
     assert asked.identity()["order"] == "sorted"
 
 
@@ -228,12 +236,12 @@ def test_words_that_clash(variant: str, options: dict, told: str, data: Callable
 
 def test_options_are_checked_with_everything_else():
     options = {"schedule": "cosin", "warmup": -1, "clip": 0, "smooth": 1, "aug": "nois:1"}
-    problems = replace(GOOD, options=options).problems("classes")
+    problems = replace(GOOD, options=options).problems(CLASSES)
     assert len(problems) == 5
     assert "did you mean 'cosine'?" in problems[0]
-    [problem] = replace(GOOD, options={"smooth": 0.1}).problems("regression")
+    [problem] = replace(GOOD, options={"smooth": 0.1}).problems(REGRESSION)
     assert "only cross-entropy smooths its labels" in problem
-    [problem] = replace(GOOD, options={"entropy": 0.1}).problems("regression")
+    [problem] = replace(GOOD, options={"entropy": 0.1}).problems(REGRESSION)
     assert "only predicted classes have an entropy" in problem
 
 

@@ -78,7 +78,7 @@ def tabulate(raw: Raw, problems: Problems) -> Table | None:
     for parts, values in wholes:
         for name, value in zip(parts.names, values, strict=True):
             with faults.collect():
-                arrays[name] = (_samples if name[0] == "x" else _targets)(value, name)
+                arrays[name] = (read_samples if name[0] == "x" else _targets)(value, name)
     for name, array in arrays.items():
         with faults.collect():
             _check_finite(array, name)
@@ -182,7 +182,12 @@ def _without_objects(array: np.ndarray, name: str) -> np.ndarray:
     )
 
 
-def _samples(value: Any, name: str) -> np.ndarray:
+def read_samples(value: Any, name: str) -> np.ndarray:
+    """Return samples as an array that a network can take, (N, ...).
+
+    Raises:
+        UsageError: there are none, or they are no numbers.
+    """
     array = as_array(value, name)
     if array.size == 0:
         raise UsageError(f"{name} is empty: its shape is {array.shape}")

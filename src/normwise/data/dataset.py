@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from normwise.data.describe import describe, samples_text
+from normwise.data.head import Head
+from normwise.data.preparing import Preparation
 from normwise.errors import UsageError
 from normwise.samples import Samples, Targets, each, tensors
 
@@ -75,25 +77,6 @@ class Split:
         return self.each(lambda tensor: tensor.to(device))
 
 
-@dataclass(frozen=True)
-class Head:
-    """What one of several heads is to predict.
-
-    Attributes:
-        task: ``"classes"`` or ``"regression"``.
-        classes: the number of classes C, or None for a regression.
-        labels: what the user called the classes 0..C-1; empty for a regression.
-
-    Example:
-        >>> Head("classes", 2, ("left", "right")).classes
-        2
-    """
-
-    task: Literal["classes", "regression"]
-    classes: int | None = None
-    labels: tuple[Any, ...] = ()
-
-
 @dataclass(frozen=True, eq=False)
 class Data:
     """A dataset as tensors.
@@ -148,6 +131,11 @@ class Data:
         """
         return describe(self)
 
+    @property
+    def preparation(self) -> Preparation:
+        """What was done to the samples, for those that come later."""
+        return Preparation.of(self)
+
     def fingerprint(self) -> str:
         """Return 16 hex digits that change whenever a value, a shape or a dtype does.
 
@@ -196,6 +184,20 @@ def check_device(device: Device) -> None:
         raise UsageError(
             f"device={str(device)!r} cannot be used here: {reason}. Use 'cpu', which always can"
         ) from error
+
+
+def pick_device(device: Device) -> Device:
+    """Return a device; `auto` is CUDA where there is one, else MPS, else the CPU.
+
+    Example:
+        >>> pick_device("cpu")
+        'cpu'
+    """
+    if device != "auto":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _moved(scaling: Scaling, device: Device) -> Scaling:

@@ -118,6 +118,9 @@ def _ranges(data: "Data") -> list[list[str]]:
         rows[0] += [f"{_named('y', name)} {what}" for what in ("min", "max", "mean")]
     for name, split in _splits(data):
         row = [name, str(len(split))]
+        if not len(split):
+            rows.append([*row, *["–"] * (len(rows[0]) - 2)])
+            continue
         for x in _inputs(split.x).values():
             row += [_number(x.min()), _number(x.max())]
         for head in values:
@@ -139,7 +142,7 @@ def _balance(data: "Data", name: str | None, head: "Head") -> list[list[str]]:
     for index in listed:
         row = [str(head.labels[index])]
         for count in counts.values():
-            share = 100 * count[index] / count.sum()
+            share = 100 * count[index] / max(1, count.sum())
             row += [str(count[index].item()), f"{share:.1f} %"]
         rows.append(row)
     if len(listed) < head.classes:

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from normwise.data.arrays import Table, Target, tabulate
-from normwise.data.dataset import Data, Device, Head, Split, check_device
+from normwise.data.dataset import Data, Device, Split, check_device
+from normwise.data.head import Head
 from normwise.data.sources import find
 from normwise.data.splits import VAL_SHARE, Rows, Size, check_seed, check_size, divide
 from normwise.data.standardize import Scale
@@ -45,7 +46,7 @@ def load(
             named ones), for several heads ``y`` is a dict; the first head with classes decides how
             the splits are stratified.
         val: the validation split, as a number of samples or as a fraction of what the test split
-            leaves; by default 20 % of that, but at most 5000 samples.
+            leaves; by default 20 % of that, but at most 5000 samples. 0 makes none.
         test: the test split, as a number of samples or as a fraction of all. A source that brings
             a test split of its own keeps it.
         seed: the splits depend on this and on nothing else, 0 to 2**32 - 1.

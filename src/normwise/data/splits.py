@@ -26,13 +26,13 @@ class Rows:
 def check_size(name: str, size: Size) -> None:
     """Raise a `UsageError` unless the size of a split is a fraction or a number of samples."""
     if isinstance(size, numbers.Integral):
-        right = size >= 1 and not isinstance(size, bool)
+        right = size >= 0 and not isinstance(size, bool)
     else:
         right = isinstance(size, numbers.Real) and 0 < size < 1
     if not right:
         raise UsageError(
-            f"{name}={size!r}: give a fraction between 0 and 1, or a whole number of samples "
-            "from 1 up"
+            f"{name}={size!r}: give a fraction between 0 and 1, or a whole number of samples, 0 "
+            "for none"
         )
 
 
@@ -76,7 +76,9 @@ def divide(
     rest, test_rows = (
         _take(rows, kinds, labels, test_count, seed) if test_count else (rows, rows[:0])
     )
-    train_rows, val_rows = _take(rest, kinds, labels, val_count, seed)
+    train_rows, val_rows = (
+        _take(rest, kinds, labels, val_count, seed) if val_count else (rest, rest[:0])
+    )
     _check_left(kinds[train_rows], labels, least=1)
     return Rows(train_rows, val_rows, test_rows)
 

@@ -15,6 +15,7 @@ from normwise.edit.prune import prune
 from normwise.edit.recalibrate import recalibrate
 from normwise.edit.remove_dropout import remove_dropout
 from normwise.edit.replace_norm import replace_norm
+from normwise.edit.take_weights import Matched, take_weights
 from normwise.edit.weights import insert_drop_connect, standardize_weights
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Edit",
     "Edits",
     "Folded",
+    "Matched",
     "check_ending",
     "edits",
     "export",
@@ -45,5 +47,6 @@ __all__ = [
     "replace_activation",
     "replace_norm",
     "standardize_weights",
+    "take_weights",
     "unfreeze_norm",
 ]

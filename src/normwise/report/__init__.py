@@ -5,6 +5,7 @@ from normwise.report.charts import Chart, Dots, Graph, Hills, Lines, chart_plans
 from normwise.report.figures import save_figures, save_plans, study_figures
 from normwise.report.findings import FindingsTables, TrainingTables
 from normwise.report.findings_page import findings_page
+from normwise.report.history import HistoryTables, history_charts, history_page
 from normwise.report.page import study_page
 from normwise.report.tables import StudyTables
 
@@ -17,6 +18,7 @@ __all__ = [
     "FindingsTables",
     "Graph",
     "Hills",
+    "HistoryTables",
     "Lines",
     "StudyTables",
     "TrainingTables",
@@ -24,6 +26,8 @@ __all__ = [
     "chart_plans",
     "findings_page",
     "hill_rows",
+    "history_charts",
+    "history_page",
     "save_figures",
     "save_plans",
     "study_figures",

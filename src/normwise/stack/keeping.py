@@ -50,29 +50,29 @@ class Keeping:
     """What is done to keep a training's state.
 
     Attributes:
-        every: steps between two savings.
+        due: tells after which steps the state is saved.
         save: takes a state.
         state: to go on from, or None to begin.
-        stops: asked after every step whether to end here; the state is saved then.
+        stops: asked after every step whether to end with it; the state is saved then.
 
     Example:
         >>> saved = []
-        >>> keeping = Keeping(every=2, save=saved.append, state=None, stops=lambda: False)
+        >>> keeping = Keeping(lambda step: step == 2, saved.append, None, lambda step: False)
         >>> [keeping.keep(step, lambda step: State(step, {}, {})) for step in (1, 2, 3)]
         [False, False, False]
         >>> [state.step for state in saved]
         [2]
     """
 
-    every: int
+    due: Callable[[int], bool]
     save: Callable[[State], None]
     state: State | None
-    stops: Callable[[], bool]
+    stops: Callable[[int], bool]
 
     def keep(self, step: int, state: Callable[[int], State]) -> bool:
         """Save the state after a step where that is due; tell whether the training ends here."""
-        ends = self.stops()
-        if ends or step % self.every == 0:
+        ends = self.stops(step)
+        if ends or self.due(step):
             self.save(state(step))
         return ends
 

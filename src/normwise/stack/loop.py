@@ -172,7 +172,7 @@ class Stack(Protocol):
         ...
 
 
-Observer = Callable[[int, int, Callable[[], nn.Module]], None]
+Observer = Callable[[Evaluation, int, Callable[[], nn.Module]], None]
 
 
 def train(
@@ -191,8 +191,8 @@ def train(
         seeds: one per run; fixes the order of its batches.
         data: splits on the stack's device.
         budget: how long, and how often to evaluate.
-        observe: called at every evaluation with the step, the run's position, and a function that
-            returns its network.
+        observe: called with every evaluation, the run's position, and a function that returns its
+            network.
         stopping: what ends each run early; None for nothing.
         keeping: how the state of the training is kept, for a stack that can be `Resumable`.
 
@@ -302,7 +302,7 @@ class _Training:
             self.finish([run])
             return
         if self.observe is not None:
-            self.observe(row.step, run, partial(self.stack.network, place))
+            self.observe(row, run, partial(self.stack.network, place))
         if ends and row.step:
             self.finish([run])
 

@@ -1,14 +1,14 @@
 """Compare variants of a network over many seeds."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 
 from normwise.stack import Recipe
 from normwise.stack.augmenting import Augment
-from normwise.stack.objective import Loss
+from normwise.stack.heads import Losses, Metrics
 from normwise.study.plan import Plan
 from normwise.study.settings import Measure, Settings
 from normwise.study.study import Study
@@ -39,8 +39,12 @@ def compare(
     augment: str | Augment | None = None,
     accumulate: int | None = None,
     precision: str | None = None,
-    loss: str | Loss | None = None,
+    early_stop: int | None = None,
+    loss: Losses = None,
+    metric: Metrics = None,
+    loss_weights: Mapping[str, float] | None = None,
     target: float | None = None,
+    stop_at_target: bool = False,
     margin: float | None = None,
     evaluate_every: int | None = None,
     measure: Measure | None = None,
@@ -100,10 +104,17 @@ def compare(
             they are counted everywhere, are batches; schedules count the optimizer's.
         precision: `bf16` computes forward and loss of the training in bfloat16, where
             `torch.autocast` does; weights and evaluation stay float32. Such runs train alone.
+        early_stop: evaluations without a lower validation loss after which a run ends; it is then
+            tested with the weights of its lowest.
         loss: a function of output and target that returns the mean loss, or the name of one in
             `torch.nn.functional`; None for cross-entropy or mean squared error, by the targets.
+            For several heads a dict of such.
+        metric: a function of the outputs and targets of a whole split that returns a number, the
+            higher the better, in place of accuracy or R²; for several heads a dict.
+        loss_weights: of several heads, by name; 1 for those left out.
         target: value of the validation metric whose first reaching is timed; None for the median
             over seeds of the baseline's best.
+        stop_at_target: end a run when it reaches the target.
         margin: difference of the test metric that does not matter, for the verdict *equivalent*.
         evaluate_every: steps between evaluations on the validation split; None for 8 to 50 of them.
         measure: a function of a run's network, in evaluation mode, that returns numbers by name;
@@ -145,9 +156,15 @@ def compare(
         "aug": augment,
         "accumulate": accumulate,
         "precision": precision,
+        "early_stop": early_stop,
     }
     settings = Settings(
-        epochs, batch_size, recipe, options, loss, evaluate_every, target, margin, measure, order
+        *(epochs, batch_size, recipe, options, loss, evaluate_every, target, margin),
+        measure=measure,
+        order=order,
+        metric=metric,
+        loss_weights=loss_weights,
+        stop_at_target=stop_at_target,
     )
     plan = Plan.of(model, data, variants, seeds, settings, device, workers, stack)
     return plan.run(out, resume, progress)

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from normwise.data import Data, Split, load
+from normwise.data import Data, Split, load, pick_device
 from normwise.errors import Problems
 from normwise.samples import forward, tensors
-from normwise.stack import Budget, Processes, Recipe, goal_of
+from normwise.stack import Budget, Processes, Recipe
 from normwise.study.factories import Workshop, make, resolve_factory
 from normwise.study.fingerprint import fingerprint
 from normwise.study.networks import mlp
@@ -71,14 +71,17 @@ class Plan:
         problems = Problems()
         loaded, factory, parsed = None, None, []
         with problems.collect():
-            loaded = load(data, device=device).to(device)
+            place = pick_device(device)
+            loaded = load(data, device=place).to(place)
         with problems.collect():
             factory = None if model is None else resolve_factory(model)
         with problems.collect():
             parsed = parse_variants(variants)
+        if loaded is not None:
+            problems.add(*_empty_problems(loaded))
         read, wrong = read_seeds(seeds)
         problems.add(*wrong)
-        problems.add(*settings.problems(None if loaded is None else loaded.task))
+        problems.add(*settings.problems(loaded))
         for name, value in (("workers", workers), ("stack", stack)):
             problems.add(*([] if value is None else not_counting(name, value)))
         if loaded is not None and workers not in (None, 1):
@@ -87,8 +90,8 @@ class Plan:
         assert loaded is not None  # otherwise there was a problem
         recipes = _recipes(parsed, settings, loaded)
         factory = factory or mlp(loaded)
-        loaded = _in_dtype_of(make(factory, read[0]), loaded)
-        workshop = Workshop(factory, loaded, goal_of(loaded, settings.loss))
+        loaded = in_dtype_of(make(factory, read[0]), loaded)
+        workshop = Workshop(factory, loaded, settings.goal(loaded))
         workshop.check(parsed, recipes, read[0], settings.batch_size)
         name = model if isinstance(model, str) else getattr(factory, "__name__", repr(factory))
         return cls(workshop, name, parsed, read, settings, workers, stack)
@@ -215,16 +218,13 @@ class Plan:
         data, budget, settings = self.workshop.data, self.budget, self.settings
         network = make(self.workshop.factory, 0)
         weights = sum(p.numel() for p in network.parameters())
-        splits = (
-            f"{len(data.train)} to train, {len(data.val)} to validate, {len(data.test)} to test"
-        )
         return {
             "data": data.name,
-            "samples": splits,
+            "samples": described_splits(data),
             "network": f"{self.model}, {weights:,} parameters",
             "seeds": ", ".join(map(str, self.seeds)),
             "epochs": f"{settings.epochs} ({budget.steps} steps of {budget.batch_size} samples)",
-            "optimizer": _described(settings),
+            "optimizer": described(settings),
             "evaluated": f"every {budget.evaluate_every} steps, on the validation split",
             **machine(),
         }
@@ -244,6 +244,17 @@ def _recipes(variants: list[Variant], settings: Settings, data: Data) -> list[Re
     return recipes
 
 
+def _empty_problems(data: Data) -> list[str]:
+    return [
+        f"this data has no {name} split, and variants are {what} by it: load it with {key}=0.2"
+        for split, name, what, key in (
+            (data.val, "validation", "selected", "val"),
+            (data.test, "test", "compared", "test"),
+        )
+        if not len(split)
+    ]
+
+
 def _worker_problems(workers: int, device: torch.device) -> list[str]:
     """Several processes are forks of this one, on the CPU."""
     if device.type != "cpu":
@@ -253,7 +264,13 @@ def _worker_problems(workers: int, device: torch.device) -> list[str]:
     return []
 
 
-def _described(settings: Settings) -> str:
+def described_splits(data: Data) -> str:
+    """Say how many samples each split has."""
+    return f"{len(data.train)} to train, {len(data.val)} to validate, {len(data.test)} to test"
+
+
+def described(settings: Settings) -> str:
+    """Say how runs are trained, with the words that go for all of them."""
     recipe = settings.recipe
     told = [recipe.optimizer, f"lr={recipe.lr:g}"]
     if recipe.momentum:
@@ -264,7 +281,7 @@ def _described(settings: Settings) -> str:
     return ", ".join(told)
 
 
-def _in_dtype_of(network: nn.Module, data: Data) -> Data:
+def in_dtype_of(network: nn.Module, data: Data) -> Data:
     """Cast floating-point samples to the dtype of the network's weights."""
     dtypes = [p.dtype for p in network.parameters() if p.is_floating_point()]
     floating = {x.dtype for x in tensors(data.train.x) if x.is_floating_point()}

@@ -1,12 +1,11 @@
 """What remains of a run: plain numbers that go to disk and come back exactly."""
 
-import json
-import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from normwise.evidence import Distribution
 from normwise.stack import Evaluation, Outcome
+from normwise.study.plain import from_json, to_json
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Record:
 
     def to_json(self) -> str:
         """Return the record as JSON; NaN and infinities become strings, floats keep every bit."""
-        return json.dumps(_plain(asdict(self)), allow_nan=False) + "\n"
+        return to_json(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Record":
@@ -39,7 +38,7 @@ class Record:
         Raises:
             ValueError, TypeError, KeyError: the text is no record.
         """
-        raw = _numbers(json.loads(text))
+        raw = from_json(text)
         outcome = dict(raw["outcome"])
         outcome["evaluations"] = [Evaluation(**row) for row in outcome["evaluations"]]
         snapshots = {
@@ -48,33 +47,6 @@ class Record:
         }
         measured = {int(step): found for step, found in raw.get("measured", {}).items()}
         return cls(raw["variant"], raw["seed"], Outcome(**outcome), snapshots, measured)
-
-
-_SPECIAL = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case dict():
-            return {str(key): _plain(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_plain(item) for item in value]
-        case float() if not math.isfinite(value):
-            return {"float": json.dumps(value)}
-        case _:
-            return value
-
-
-def _numbers(value: Any) -> Any:
-    match value:
-        case {"float": str(special)}:
-            return _SPECIAL[special]
-        case dict():
-            return {key: _numbers(item) for key, item in value.items()}
-        case list():
-            return [_numbers(item) for item in value]
-        case _:
-            return value
 
 
 def _tuples(layer: dict[str, Any]) -> dict[str, Any]:

@@ -3,16 +3,17 @@
 import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
 
 from normwise.data import Data
 from normwise.errors import Problems, suggest
-from normwise.stack import LOSSES, OPTIMIZERS, ORDERS, Budget, Recipe
-from normwise.stack.objective import Loss
+from normwise.stack import OPTIMIZERS, ORDERS, Budget, Goal, Recipe, goal_of
+from normwise.stack.heads import Losses, Metrics
 from normwise.study.contradictions import contradictions
+from normwise.study.goals import goal_problems
 from normwise.study.variants import Variant
 from normwise.study.words import parse_options
 
@@ -39,22 +40,28 @@ class Settings:
         margin: difference of the metric that does not matter, or None.
         measure: what else is measured of a network at every evaluation, or None.
         order: of the training samples.
+        metric: a function of outputs and targets, or None for the task's own.
+        loss_weights: of several heads.
+        stop_at_target: whether runs end when they reach the target.
     """
 
     epochs: int
     batch_size: int
     recipe: Recipe
     options: Mapping[str, object]
-    loss: str | Loss | None
+    loss: Losses
     evaluate_every: int | None
     target: float | None
     margin: float | None
     measure: Measure | None = None
     order: str = "shuffled"
+    metric: Metrics = None
+    loss_weights: Mapping[str, float] | None = None
+    stop_at_target: bool = False
 
-    def problems(self, task: str | None) -> list[str]:
-        """Return all that cannot be meant; `task` is None while it is not known."""
-        problems = Problems()
+    def problems(self, data: Data | None) -> list[str]:
+        """Return all that cannot be meant; `data` is None while they are not known."""
+        problems, task = Problems(), None if data is None else data.task
         for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
             problems.add(*not_counting(name, value))
         if self.evaluate_every is not None:
@@ -62,23 +69,20 @@ class Settings:
         problems.add(*_recipe_problems(self.recipe))
         with problems.collect():
             parse_options(self.options)
-        if isinstance(self.loss, str) and self.loss not in LOSSES:
-            problems.add(
-                f"unknown loss {self.loss!r}{suggest(self.loss, LOSSES)}: use one of "
-                f"{', '.join(LOSSES)}, or a function of output and target"
-            )
-        elif not (self.loss is None or isinstance(self.loss, str) or callable(self.loss)):
-            problems.add(f"loss={self.loss!r}: give a function of output and target, or its name")
+        problems.add(*goal_problems(self.loss, self.metric, self.loss_weights, data))
         if not (self.measure is None or callable(self.measure)):
             problems.add(f"measure={self.measure!r}: give a function of a network")
         problems.add(*_order_problems(self.order, task))
         smooth, plain = self.options.get("smooth"), self.loss in (None, "cross_entropy")
-        if smooth and not (plain and task in (None, "classes")):
+        if smooth and not (plain and task in (None, "classes", "heads")):
             problems.add(f"smooth={smooth}: only cross-entropy smooths its labels; leave it out")
         entropy = self.options.get("entropy")
         if entropy and task == "regression":
             problems.add(f"entropy={entropy}: only predicted classes have an entropy; leave it out")
-        if self.target is not None and not _reachable(self.target, task):
+        if self.stop_at_target and self.target is None:
+            problems.add("stop_at_target: name the target, such as target=0.95")
+        own = self.metric is not None or task == "heads"
+        if self.target is not None and not own and not _reachable(self.target, task):
             problems.add(
                 f"target={self.target!r}: no run can reach it, since "
                 + ("R² is at most 1" if task == "regression" else "accuracy lies in (0, 1]")
@@ -93,11 +97,15 @@ class Settings:
         steps = self.epochs * (len(data.train) // batch_size)
         every = self.evaluate_every
         if every is None:
-            affordable = int(_EVALUATION_SHARE * steps * batch_size / len(data.val))
+            affordable = int(_EVALUATION_SHARE * steps * batch_size / max(1, len(data.val)))
             evaluations = min(max(affordable, _EVALUATIONS[0]), _EVALUATIONS[1])
             every = math.ceil(steps / evaluations)
         per_epoch = len(data.train) // batch_size
         return Budget(steps, batch_size, min(every, steps), per_epoch, self.order)
+
+    def goal(self, data: Data) -> Goal:
+        """Return what runs minimise and are scored by."""
+        return goal_of(data, self.loss, self.metric, self.loss_weights)
 
     def recipe_for(self, variant: Variant, data: Data) -> Recipe:
         """Return how the runs of a variant are trained; its own words go before the study's.
@@ -109,6 +117,8 @@ class Settings:
         words = [word for word in parse_options(self.options) if word.slot not in decided]
         recipe, budget = self.recipe, self.budget(data)
         problems = Problems()
+        if self.stop_at_target:
+            recipe = replace(recipe, stopping=replace(recipe.stopping, target=self.target))
         for word in sorted([*words, *variant.words], key=lambda word: word.order):
             with problems.collect():
                 recipe = word.tune(recipe, budget)
@@ -118,16 +128,18 @@ class Settings:
 
     def identity(self) -> dict[str, Any]:
         """Return what a run's numbers depend on, as plain values."""
-        loss = self.loss if self.loss is None or isinstance(self.loss, str) else _name(self.loss)
         return {
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             **{name: getattr(self.recipe, name) for name in _BASE},
             **self.described_options(),
-            "loss": loss,
+            "loss": _described(self.loss),
             "evaluate_every": self.evaluate_every,
             **({} if self.measure is None else {"measure": _name(self.measure)}),
             **({} if self.order == "shuffled" else {"order": self.order}),
+            **({} if self.metric is None else {"metric": _described(self.metric)}),
+            **({} if not self.loss_weights else {"loss_weights": dict(self.loss_weights)}),
+            **({"stop_at_target": self.target} if self.stop_at_target else {}),
         }
 
     def described_options(self) -> dict[str, Any]:
@@ -213,3 +225,10 @@ def _reachable(target: Any, task: str | None) -> bool:
 
 def _name(function: Any) -> str:
     return getattr(function, "__qualname__", type(function).__qualname__)
+
+
+def _described(choice: Any) -> Any:
+    """A loss or metric, or those of several heads, as plain values."""
+    if isinstance(choice, Mapping):
+        return {head: _described(each) for head, each in choice.items()}
+    return choice if choice is None or isinstance(choice, str) else _name(choice)

@@ -10,7 +10,16 @@ from torch import nn
 from normwise.errors import UsageError
 from normwise.evidence import Distribution, distributions
 from normwise.references import explain
-from normwise.stack import Budget, Executor, InProcess, Planner, Processes, Run, train
+from normwise.stack import (
+    Budget,
+    Evaluation,
+    Executor,
+    InProcess,
+    Planner,
+    Processes,
+    Run,
+    train,
+)
 from normwise.study.factories import Workshop
 from normwise.study.record import Record
 from normwise.study.schedule import Job, RunName, Schedule
@@ -70,7 +79,7 @@ class Training:
             earlier: the schedule of a study that is resumed.
         """
         jobs, new = ([], list(todo)) if earlier is None else earlier.for_runs(todo)
-        with one_thread(), _explained("a first step"):
+        with one_thread(), explained("a first step"):
             workers, shares = self._planner().plan([self._run(name) for name in new])
         planned = (
             Job(tuple(new[run] for run in share.runs), share.stacked, share.reason)
@@ -92,7 +101,7 @@ class Training:
             executor.run(schedule.jobs, self._do, receive)
 
     def _do(self, job: Job, send: Callable[[Advance | Record], None]) -> None:
-        with _explained(_doing(job.runs)):
+        with explained(_doing(job.runs)):
             self._train(job, send)
 
     def _train(self, job: Job, send: Callable[[Advance | Record], None]) -> None:
@@ -105,7 +114,8 @@ class Training:
         measured: list[dict[int, dict[str, float]]] = [{} for _ in job.runs]
         last = [0] * len(runs)
 
-        def observe(step: int, run: int, network: Callable[[], nn.Module]) -> None:
+        def observe(row: Evaluation, run: int, network: Callable[[], nn.Module]) -> None:
+            step = row.step
             send(Advance(doing, step - last[run]))
             last[run] = step
             if step in moments and job.runs[run][1] == self.looked_into:
@@ -113,7 +123,8 @@ class Training:
             if self.settings.measure is not None:
                 measured[run][step] = _measured(self.settings.measure, network())
 
-        outcomes = train(stack, [run.seed for run in runs], data, budget, observe)
+        stopping = [run.recipe.stopping for run in runs]
+        outcomes = train(stack, [run.seed for run in runs], data, budget, observe, stopping)
         told = zip(job.runs, outcomes, snapshots, measured, last, strict=True)
         for name, outcome, seen, numbers, steps in told:
             send(Advance(doing, budget.steps - steps))  # a diverged run leaves some out
@@ -140,16 +151,30 @@ def _doing(runs: Sequence[RunName]) -> str:
 
 
 @contextmanager
-def _explained(doing: str) -> Iterator[None]:
-    """Tell a failure of the user's network or loss as one: it was tried before, but only once."""
+def explained(doing: str, kept: str = "Finished runs are kept") -> Iterator[None]:
+    """Tell a failure of the user's network or loss as one: it was tried before, but only once.
+
+    Args:
+        doing: what fails.
+        kept: what is not lost.
+    """
     try:
         yield
     except UsageError:
         raise
     except Exception as error:
-        raise UsageError(
-            f"{doing} failed in training: {explain(error)}. Finished runs are kept"
-        ) from error
+        if _is_out_of_memory(error):
+            raise UsageError(
+                f"{doing} ran out of memory ({explain(error)}): lower batch_size, and where that "
+                f"changes the result accumulate more batches for a step. {kept}"
+            ) from error
+        raise UsageError(f"{doing} failed in training: {explain(error)}. {kept}") from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Torch has an exception of its own for devices, and a message for the CPU."""
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or "not enough memory" in str(error) or "can't allocate memory" in str(error)
 
 
 def _measured(measure: Measure, network: nn.Module) -> dict[str, float]:

@@ -35,8 +35,7 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
         Traceback (most recent call last):
         normwise.errors.UsageError: w.safetensors: weight has shape (1, 2), and the network's (1, 3)
     """
-    path = Path(path)
-    weights = _read(path)
+    weights = read_weights(path)
     own = network.state_dict()
     problems = [f"{name} is missing{suggest(name, weights)}" for name in own if name not in weights]
     problems += [f"{name} is no weight of the network" for name in weights if name not in own]
@@ -50,7 +49,13 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
     network.load_state_dict(weights)
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
+def read_weights(path: str | os.PathLike[str]) -> Mapping[str, Tensor]:
+    """Return the state dict in a file; nothing in it is ever executed.
+
+    Raises:
+        UsageError: the file is missing, or holds something else.
+    """
+    path = Path(path)
     if not path.is_file():
         near = suggest(path.name, (other.name for other in path.parent.glob("*")))
         raise UsageError(f"no such file: {path}{near}")

@@ -14,7 +14,15 @@ from normwise.study.words.editing import (
 from normwise.study.words.grammar import GRAMMAR, WORDS, parse_options, parse_word
 from normwise.study.words.scheduling import Scheduled, Warmup
 from normwise.study.words.shrinking import L1, L2, WeightDecay
-from normwise.study.words.tuning import Accumulate, Clip, Entropy, LearningRate, Precision, Smooth
+from normwise.study.words.tuning import (
+    Accumulate,
+    Clip,
+    EarlyStop,
+    Entropy,
+    LearningRate,
+    Precision,
+    Smooth,
+)
 from normwise.study.words.word import Word
 
 __all__ = [
@@ -29,6 +37,7 @@ __all__ = [
     "DropConnect",
     "DropPath",
     "Dropout",
+    "EarlyStop",
     "Entropy",
     "Init",
     "InputDropout",

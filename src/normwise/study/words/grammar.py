@@ -24,7 +24,7 @@ GRAMMAR = (
     f"init={'|'.join(INITS).replace('normal', 'normal=STD')}, act={'|'.join(ACTIVATIONS)}, "
     f"schedule={'|'.join(SCHEDULES)}, warmup=EPOCHS, clip=NORM, smooth=SHARE, "
     "entropy=STRENGTH, aug=noise:STD|shift:PIXELS|rotate:DEGREES|erase|none (several joined by /), "
-    f"accumulate=BATCHES, precision={'|'.join(PRECISIONS)}"
+    f"accumulate=BATCHES, precision={'|'.join(PRECISIONS)}, early_stop=EVALUATIONS"
 )
 
 

@@ -91,6 +91,19 @@ class Precision(Tuning):
         return replace(recipe, precision=None if self.name == FULL else self.name)
 
 
+@dataclass(frozen=True)
+class EarlyStop(Tuning):
+    """`early_stop=5`."""
+
+    patience: int
+    slot = "early stopping"
+
+    def tune(self, recipe: Recipe, budget: Budget) -> Recipe:  # noqa: ARG002
+        """End the run when its validation loss no longer falls, with the best weights."""
+        stopping = replace(recipe.stopping, patience=self.patience, restore=True)
+        return replace(recipe, stopping=stopping)
+
+
 def _learning_rate(spelling: Spelling) -> Word:
     relative = spelling.value.endswith("x")
     rate = spelling.number(spelling.value.removesuffix("x"))
@@ -124,6 +137,10 @@ def _accumulate(spelling: Spelling) -> Word:
     return Accumulate(spelling.whole(1, "how many batches make a step is a whole number from 1 on"))
 
 
+def _early_stop(spelling: Spelling) -> Word:
+    return EarlyStop(spelling.whole(1, "the patience is a whole number of evaluations from 1 on"))
+
+
 def _precision(spelling: Spelling) -> Word:
     name = spelling.value
     if name not in PRECISIONS:
@@ -137,5 +154,8 @@ TUNING = {
     "smooth": Entry(_smooth, "smooth=0.1 spreads a tenth of the target over all classes"),
     "entropy": Entry(_entropy, "entropy=0.1 rewards the entropy of predicted classes by a tenth"),
     "accumulate": Entry(_accumulate, "accumulate=4 takes a step every 4 batches"),
+    "early_stop": Entry(
+        _early_stop, "early_stop=5 ends a run after 5 evaluations without a lower validation loss"
+    ),
     "precision": Entry(_precision, _PRECISIONS),
 }

@@ -1,0 +1,160 @@
+"""The page of a single training: its curves, its evaluations, how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from normwise.errors import UsageError
+from normwise.report.charts import Lines, chart_plans
+from normwise.report.columns import numbers
+from normwise.report.page import render, show
+from normwise.report.wording import brief, whole
+
+CURVES = ("step", "epoch", "lr", "train_loss", "val_loss")
+_ROWS = 60  # of the table; more are thinned out evenly
+_FALLS = 20  # a loss that falls by more than this factor is drawn on a logarithmic axis
+
+
+@dataclass(frozen=True, eq=False)
+class HistoryTables:
+    """Everything that the page of a training shows.
+
+    Attributes:
+        title: what was trained on what.
+        verdict: how it came out, in one sentence.
+        notes: caveats, one plain sentence each.
+        facts: how it was made, by name.
+        metric: the metric's name for the reader.
+        curves: one row per evaluation, with the columns `CURVES`; whatever else it has is a
+            metric on the validation split.
+        best: the step whose weights the network has, or None for the last.
+
+    Raises:
+        UsageError: a column is missing.
+
+    Example:
+        >>> curves = pd.DataFrame([dict.fromkeys([*CURVES, "val_acc"], 0.5)])
+        >>> HistoryTables("digits", "Fine.", [], {}, "accuracy", curves).scores
+        ['val_acc']
+    """
+
+    title: str
+    verdict: str
+    notes: Sequence[str]
+    facts: Mapping[str, str]
+    metric: str
+    curves: pd.DataFrame
+    best: int | None = None
+
+    def __post_init__(self) -> None:
+        absent = [name for name in CURVES if name not in self.curves]
+        if absent:
+            raise UsageError(f"the curves lack the columns {', '.join(absent)}")
+
+    @property
+    def scores(self) -> list[str]:
+        """The columns that are metrics."""
+        return [name for name in self.curves if name not in CURVES]
+
+
+def history_page(tables: HistoryTables) -> str:
+    """Write a training's report as one self-contained HTML page.
+
+    Example:
+        >>> curves = pd.DataFrame([dict.fromkeys([*CURVES, "val_acc"], 0.5)])
+        >>> page = history_page(HistoryTables("<net>", "Fine.", [], {}, "accuracy", curves))
+        >>> page.startswith("<!doctype html>"), "&lt;net&gt;" in page, "<net>" in page
+        (True, True, False)
+    """
+    rows = tables.curves
+    kept = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _ROWS)).round().astype(int))
+    shown = rows.iloc[kept]
+    return render(
+        "history.html",
+        tables=tables,
+        figures=list(show(chart_plans("history", history_charts(tables))).values()),
+        columns=[_heading(name) for name in shown.columns],
+        rows=[
+            {"best": step == tables.best, "cells": cells}
+            for step, cells in zip(
+                shown["step"], map(_cells, shown.to_dict("records")), strict=True
+            )
+        ],
+        thinned=len(rows) - len(shown),
+    )
+
+
+def history_charts(tables: HistoryTables) -> list[Lines]:
+    """Return the curves: the losses, the metrics, and the learning rate where it moved.
+
+    Example:
+        >>> curves = pd.DataFrame([dict.fromkeys([*CURVES, "val_acc"], 0.5)] * 2)
+        >>> [c.title for c in history_charts(HistoryTables("a", "", [], {}, "accuracy", curves))]
+        ['Loss', 'Validation accuracy']
+    """
+    losses = {"training": "train_loss", "validation": "val_loss"}
+    charts = [
+        Lines(
+            "Loss",
+            "The mean loss of the batches since the evaluation before, in training mode (with "
+            "dropout, and with label smoothing where it is asked for), and that of the validation "
+            "split, in evaluation mode.",
+            *("epoch", "loss", _series(tables, losses)),
+            log="y" if _falls_far(tables, losses) else "",
+        )
+    ]
+    scores = {name.removeprefix("val_"): name for name in tables.scores}
+    if len(scores) == 1:
+        scores = {tables.metric: tables.scores[0]}
+    if _there(tables, scores):
+        charts.append(
+            Lines(
+                f"Validation {tables.metric}",
+                "Measured on the validation split, in evaluation mode.",
+                *("epoch", tables.metric, _series(tables, scores)),
+            )
+        )
+    rates = numbers(tables.curves, "lr")
+    if len(np.unique(rates[np.isfinite(rates)])) > 1:
+        charts.append(
+            Lines(
+                *("Learning rate", "As it was at each evaluation.", "epoch", "learning rate"),
+                _series(tables, {"learning rate": "lr"}),
+            )
+        )
+    return charts
+
+
+def _series(tables: HistoryTables, columns: Mapping[str, str]) -> pd.DataFrame:
+    parts = [
+        pd.DataFrame({"series": name, "x": tables.curves["epoch"], "y": tables.curves[column]})
+        for name, column in columns.items()
+        if np.isfinite(numbers(tables.curves, column)).any()
+    ]
+    return pd.concat(parts) if parts else pd.DataFrame({"series": ["none"], "x": 0.0, "y": 0.0})
+
+
+def _there(tables: HistoryTables, columns: Mapping[str, str]) -> bool:
+    return any(np.isfinite(numbers(tables.curves, column)).any() for column in columns.values())
+
+
+def _falls_far(tables: HistoryTables, columns: Mapping[str, str]) -> bool:
+    values = numbers(tables.curves, *columns.values())
+    positive = values[np.isfinite(values) & (values > 0)]
+    return len(positive) > 0 and positive.max() > _FALLS * positive.min()
+
+
+def _heading(name: str) -> str:
+    return name.replace("train_", "training ").replace("val_", "validation ").replace("_", " ")
+
+
+def _cells(row: Mapping[str, float]) -> list[str]:
+    return [whole(v) if name == "step" else _told(v) for name, v in row.items()]
+
+
+def _told(value: float) -> str:
+    return "" if np.isnan(value) else brief(value)
