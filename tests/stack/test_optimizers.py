@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from normwise.stack import Recipe
-from normwise.stack.optimizers import stacked_optimizer
+from normwise.stack import Penalty, Recipe
+from normwise.stack.optimizers import ByGroups, stacked_optimizer
 from normwise.stack.penalties import StackedShrinking
+from normwise.stack.products import Product
 
 SHAPES = {"matrix": (3, 2), "vector": (2,), "number": ()}
 RECIPES = {
@@ -108,6 +109,33 @@ def test_a_weight_without_gradient_stays(name: str):
     both.step(without=1)
     both.check()
     assert torch.equal(both.weights[1], before[[0, 2]])
+
+
+def test_products_need_not_be_written_down():
+    draw = torch.Generator().manual_seed(0)
+    for recipe in RECIPES["momentum"]:
+        both = Both([recipe, RECIPES["momentum"][1]] * 2)
+        twin = [weight.clone() for weight in both.weights]
+        nothing = StackedShrinking([{}] * 4, list(SHAPES), torch.device("cpu"))
+        optimizer = stacked_optimizer(twin, [recipe, RECIPES["momentum"][1]] * 2, nothing)
+        for _ in range(4):
+            left = torch.randn(2, 3, 5, generator=draw).double()  # two batches for four runs
+            right = torch.randn(4, 5, 2, generator=draw).double()
+            product = Product(left, right)
+            both.optimizer.step([product.value(), None, None])
+            optimizer.step([product, None, None])
+        torch.testing.assert_close(twin, both.weights, rtol=1e-12, atol=1e-14)
+
+
+def test_runs_that_are_updated_alike_are_one_group():
+    alike = [
+        Recipe("adam", lr=0.1, entropy=e, l2=Penalty(e), clip=c) for e in (0, 1) for c in (1, 2)
+    ]
+    nothing = StackedShrinking([{}] * 5, list(SHAPES), torch.device("cpu"))
+    weights = [torch.zeros(5, *shape) for shape in SHAPES.values()]
+    optimizer = stacked_optimizer(weights, [*alike, Recipe("adam", lr=0.2)], nothing)
+    assert isinstance(optimizer, ByGroups)
+    assert optimizer._spans == [slice(0, 4), slice(4, 5)]
 
 
 def test_defaults_are_torchs():

@@ -1,6 +1,5 @@
 """Optimizers of stacked weights: each run is updated by its own recipe, numerically as by torch."""
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, Protocol
@@ -8,10 +7,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from normwise.stack.dials import Dials
+from normwise.stack.gradients import clipped, decay, limits, penalised, written
+from normwise.stack.momentum import Momentum
 from normwise.stack.penalties import StackedShrinking, like
 from normwise.stack.products import Gradient, Product
 from normwise.stack.recipes import Recipe, build
-from normwise.stack.schedules import Dial
 
 
 class StackedOptimizer(Protocol):
@@ -50,11 +51,10 @@ def stacked_optimizer(
         recipes: one per run; all of one kind of optimizer.
         shrinking: what keeps the weights small.
     """
-    plain = all(
-        recipe.optimizer == "sgd" and not recipe.momentum and recipe.clip is None
-        for recipe in recipes
-    )
-    return (PlainDescent if plain else ByGroups)(weights, recipes, shrinking)
+    if any(recipe.optimizer != "sgd" for recipe in recipes):
+        return ByGroups(weights, recipes, shrinking)
+    plain = all(not recipe.momentum and recipe.clip is None for recipe in recipes)
+    return (PlainDescent if plain else Momentum)(weights, recipes, shrinking)
 
 
 class PlainDescent:
@@ -142,8 +142,9 @@ class PlainDescent:
 class ByGroups:
     """torch's own optimizer.
 
-    Neighbouring runs with one recipe are one of its parameter groups, whose parameters are slices
-    of the stacked weights. Where the learning rate depends on how a run goes, every run is a group.
+    Neighbouring runs that it updates alike are one of its parameter groups, whose parameters are
+    slices of the stacked weights. Where the learning rate depends on how a run goes, every run is a
+    group.
     """
 
     def __init__(
@@ -158,10 +159,7 @@ class ByGroups:
         groups = self._optimizer.param_groups
         self._settings = [groups[self._place(run)] for run in range(len(recipes))]
         self._dials.set(self._settings)
-        clips = [math.inf if recipe.clip is None else recipe.clip for recipe in recipes]
-        self._clip = None
-        if min(clips) < math.inf:
-            self._clip = torch.tensor(clips, dtype=torch.float64, device=weights[0].device)
+        self._limits = limits(recipes, weights[0].device)
 
     @property
     def rates(self) -> list[float]:
@@ -170,14 +168,13 @@ class ByGroups:
 
     def step(self, gradients: Sequence[Gradient]) -> None:
         """Update all weights by their gradients."""
-        whole = [g.value() if isinstance(g, Product) else g for g in gradients]
-        whole = penalised(whole, self._weights, self._shrinking)
-        if self._clip is not None:
-            whole = clipped(whole, self._clip)
+        whole = written(penalised(gradients, self._weights, self._shrinking))
+        if self._limits is not None:
+            whole = clipped(whole, self._limits)
         for span, slices in zip(self._spans, self._slices, strict=True):
             for weight, gradient in zip(slices, whole, strict=True):
                 weight.grad = None if gradient is None else gradient[span]
-        self._decay(whole)
+        decay(self._weights, whole, self._shrinking, self.rates)
         self._optimizer.step()
         if self._dials.step():
             self._dials.set(self._settings)
@@ -198,18 +195,8 @@ class ByGroups:
                 fewer._optimizer.state[weight] = self._state(position, runs[span])
         return fewer
 
-    def _decay(self, gradients: Sequence[Tensor | None]) -> None:
-        """Multiply the weights that are about to be updated, where their decay is decoupled."""
-        if not any(wd is not None for wd in self._shrinking.wd):
-            return
-        rates = torch.tensor([setting["lr"] for setting in self._settings], dtype=torch.float64)
-        rates = rates.to(self._weights[0].device)
-        for weight, gradient, wd in zip(self._weights, gradients, self._shrinking.wd, strict=True):
-            if gradient is not None and wd is not None:
-                weight.mul_(like(1 - rates * wd, weight))
-
     def _state(self, position: int, runs: Sequence[int]) -> dict[str, Tensor]:
-        """What torch keeps for one weight of runs that share a recipe."""
+        """What torch keeps for one weight of runs that share a group."""
         states, rows = [], []
         for run in runs:
             place = self._place(run)
@@ -228,89 +215,12 @@ class ByGroups:
         return next(i for i, span in enumerate(self._spans) if run < span.stop)
 
 
-class Dials:
-    """The schedules of many runs: equal recipes share a dial, unless it depends on the run.
-
-    Args:
-        recipes: one per run.
-    """
-
-    def __init__(self, recipes: Sequence[Recipe]) -> None:
-        shared: dict[Recipe, Dial | None] = {}
-        self._of_runs: list[Dial | None] = []
-        for recipe in recipes:
-            if recipe.schedule.by_result:
-                self._of_runs.append(recipe.dial())
-            elif recipe in shared:
-                self._of_runs.append(shared[recipe])
-            else:
-                self._of_runs.append(shared.setdefault(recipe, recipe.dial()))
-
-    def of(self, runs: Sequence[int]) -> "Dials":
-        """Return the dials of some runs, as they stand."""
-        fewer = Dials([])
-        fewer._of_runs = [self._of_runs[run] for run in runs]
-        return fewer
-
-    def set(self, settings: Sequence[dict[str, Any]]) -> None:
-        """Give every run's options, which runs may share, the setting of the moment."""
-        for dial, setting in zip(self._of_runs, settings, strict=True):
-            if dial is not None:
-                dial.set(setting)
-
-    def step(self) -> bool:
-        """Go on by one step; tell whether any learning rate can have changed."""
-        dials = {id(dial): dial for dial in self._of_runs if dial is not None}
-        for dial in dials.values():
-            dial.step()
-        return bool(dials)
-
-    def evaluated(self, losses: Sequence[float]) -> None:
-        """Take note of every run's validation loss."""
-        for dial, loss in zip(self._of_runs, losses, strict=True):
-            if dial is not None:
-                dial.evaluated(loss)
-
-
-def penalised(
-    gradients: Sequence[Tensor | None], weights: Sequence[Tensor], shrinking: StackedShrinking
-) -> list[Tensor | None]:
-    """Return gradients with those of the L1 and L2 terms, where there are any.
-
-    Args:
-        gradients: of all runs, each `(runs, ...)`.
-        weights: likewise.
-        shrinking: the terms' strengths.
-    """
-    whole = list(gradients)
-    for place, (weight, l1, l2) in enumerate(zip(weights, shrinking.l1, shrinking.l2, strict=True)):
-        gradient = whole[place]
-        if gradient is not None and l1 is not None:
-            gradient = torch.addcmul(gradient, weight.sign(), like(l1, weight))
-        if gradient is not None and l2 is not None:
-            gradient = torch.addcmul(gradient, weight, like(l2, weight), value=2)
-        whole[place] = gradient
-    return whole
-
-
-def clipped(gradients: Sequence[Tensor | None], limits: Tensor) -> list[Tensor | None]:
-    """Scale every run's gradients so that their norm is at most its limit.
-
-    Args:
-        gradients: of all runs, each `(runs, ...)`.
-        limits: shape (runs,).
-    """
-    squares = [g.flatten(1).double().square().sum(1) for g in gradients if g is not None]
-    norms = torch.stack(squares).sum(0).sqrt()
-    factors = (limits / (norms + 1e-6)).clamp(max=1)  # as torch.nn.utils.clip_grad_norm_ does
-    return [None if g is None else g * like(factors, g) for g in gradients]
-
-
 def _spans(recipes: Sequence[Recipe]) -> Iterator[slice]:
     start = 0
-    for recipe, same in groupby(recipes):
-        count = len(list(same))
-        length = 1 if recipe.schedule.by_result else count
+    for _, same in groupby(recipes, key=lambda recipe: recipe.update):
+        alike = list(same)
+        count = len(alike)
+        length = 1 if alike[0].schedule.by_result else count
         for begin in range(start, start + count, length):
             yield slice(begin, begin + length)
         start += count

@@ -84,6 +84,11 @@ class Recipe:
         return self.optimizer, self.accumulate, self.precision
 
     @property
+    def update(self) -> Hashable:
+        """What decides how gradients become a step: runs with the same are updated together."""
+        return self.optimizer, *self.options().items(), self.schedule
+
+    @property
     def penalties(self) -> Penalties:
         """What keeps weights small, by name."""
         return {name: getattr(self, name) for name in PENALTIES}
