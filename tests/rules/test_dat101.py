@@ -87,3 +87,14 @@ def test_inputs_that_the_network_prepares_itself_are_no_verdict():
     x = X * torch.tensor([1.0, 1, 1, 1, 1, 5000])
     findings = check(Preparing(), (x, Y))
     assert {"DAT101", "DAT102"} <= set(findings.unanswered)
+
+
+@pytest.mark.parametrize(("factor", "found"), [(70, []), (150, ["DAT101"])])
+def test_a_hundred_times_is_the_bound(factor: float, found: list[str]):
+    x = X / X.std(0) * torch.tensor([1.0, 1, 1, 1, 1, factor])
+    assert [f.code for f in check(rows(6), (x, Y), select="DAT101")] == found
+
+
+def test_constants_have_no_scale():
+    x = X * torch.tensor([1.0, 1, 1, 0, 0, 0])
+    assert check(rows(6), (x, Y), select="DAT101").clean == ["DAT101"]

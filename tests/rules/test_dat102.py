@@ -69,3 +69,24 @@ def test_whole_numbers_are_no_verdict():
     net = nn.Sequential(nn.Embedding(9, 8), nn.Flatten(), nn.Linear(40, 4))
     findings = check(net, (torch.randint(0, 9, (128, 5)), Y))
     assert "floating-point" in findings.unanswered["DAT102"]
+
+
+@pytest.mark.parametrize(
+    ("scale", "off", "found"),
+    [
+        (8, 0, False),
+        (14, 0, True),
+        (0.015, 0, False),
+        (0.007, 0, True),
+        (0.5, 8, False),
+        (0.5, 13, True),
+    ],
+)
+def test_bounds(scale: float, off: float, found: bool):
+    x = ((X - X.mean(0)) / X.std(0) + off) * scale
+    assert [f.code for f in check(rows(), (x, Y), select="DAT102")] == ["DAT102"] * found
+
+
+def test_constants_do_not_count():
+    x = X * torch.tensor([1.0, 1, 0, 0, 0, 0]) + torch.tensor([0.0, 0, 50, 50, 50, 50])
+    assert check(rows(), (x, Y), select="DAT102").clean == ["DAT102"]

@@ -1,5 +1,6 @@
 """Programs for MOD103: a graph for gradients that nobody takes."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -66,3 +67,21 @@ def near_explanation():
 def test_passes_are_counted():
     [found] = trained(rows(), gradients=True)
     assert (found.code, found.level, found.value, found.step) == ("MOD103", "info", 4, 4)
+
+
+@pytest.mark.parametrize(("passes", "found"), [(1, []), (2, ["MOD103"])])
+def test_one_pass_may_be_a_trial(passes: int, found: list[str]):
+    net = rows().eval()
+    with watch(net, every=1, select="MOD103") as watching:
+        for x, _ in BATCHES[:passes]:
+            net(x)
+    assert [finding.code for finding in watching.findings()] == found
+
+
+def test_a_frozen_part_does_not_learn_though_another_does():
+    nets = nn.ModuleDict({"eyes": rows().requires_grad_(False), "head": nn.Linear(4, 4)}).eval()
+    with watch(nets, every=1, select="MOD103") as watching:
+        for x, _ in BATCHES:
+            nets["eyes"](x)
+            nets["head"](x[:, :4])
+    assert [finding.where for finding in watching.findings()] == ["head"]

@@ -79,3 +79,18 @@ def test_plot_shows_a_module_and_its_parameters(tmp_path):
     assert len(figure.axes[0].lines) == 2
     with pytest.raises(UsageError, match="no module '9'"):
         watching.plot("9")
+
+
+def test_page_holds_findings_and_both_networks(tmp_path):
+    nets = {"g": nn.Linear(4, 4), "d": nn.Linear(4, 1)}
+    optimizers = [SGD(net.parameters(), 0.1) for net in nets.values()]
+    with watch(nets, optimizers, every=1, select="OPT103") as watching:
+        for _ in range(6):
+            nets["d"](nets["g"](torch.randn(8, 4))).square().mean().backward()
+            for optimizer in optimizers:
+                optimizer.step()
+    text = watching.to_html(tmp_path / "page.html", title="no clearing").read_text("utf-8")
+    assert "no clearing" in text
+    assert "g and d" in text
+    assert text.count("OPT103") >= 1
+    assert "g.weight" in text

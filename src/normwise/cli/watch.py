@@ -59,10 +59,12 @@ def watch(
             ignore=ignore or (),
             baseline=baseline,
         )
+    if not outcome.reports:
+        raise typer.Exit(outcome.code)
     if write_baseline is not None:
         rules.write_baseline(outcome.findings, write_baseline)
     if html is not None:
-        rules.write_page(outcome, html, title=" ".join([str(script), *(arguments or ())]))
+        outcome.to_html(html, title=" ".join([str(script), *(arguments or ())]))
     show(outcome.findings, output)
     if output is not FindingsFormat.text:
         sys.stdout.flush()

@@ -6,13 +6,11 @@ import numpy as np
 from torch import Tensor, nn
 
 from normwise.samples import Samples
+from normwise.evidence.units import of_batch
 from normwise.trace import Activation, trace
-from normwise.trace.functions import BOUNDS, RECTIFIERS
 
 _BINS = 40
 _SHOWN = (0.001, 0.999)  # the quantiles between which a histogram is drawn
-_FLAT = 0.05  # a value is saturated in the outer 5 % of the activation's range ...
-_MOSTLY = 0.95  # ... and a unit where 95 % of its values are
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def _measure(activation: Activation, before: Tensor, after: Tensor) -> Distribut
         left, right = left - 0.5, right + 0.5
     counts, edges = np.histogram(values, _BINS, (left, right))
     density = counts / (len(values) * np.diff(edges))
-    units = _by_unit(after, activation.unit_axis)
+    units = of_batch(after.double(), activation.unit_axis, activation.name)
     return Distribution(
         layer=" + ".join(activation.layers),
         activation=activation.name,
@@ -106,28 +104,8 @@ def _measure(activation: Activation, before: Tensor, after: Tensor) -> Distribut
         std=values.std().item(),
         low=low,
         high=high,
-        dead=_share((units == 0).all(1)) if activation.name in RECTIFIERS else float("nan"),
-        saturated=_saturated(units, activation.name),
+        dead=units.dead,
+        saturated=units.saturated,
         edges=tuple(edges.tolist()),
         density=tuple(density.tolist()),
     )
-
-
-def _by_unit(values: Tensor, axis: int) -> Tensor:
-    """Bring an activation's output into the shape (units, values of the unit)."""
-    if values.ndim == 1:  # one value per sample
-        return values[None]
-    return values.movedim(axis, 0).flatten(1)
-
-
-def _saturated(units: Tensor, activation: str) -> float:
-    if activation not in BOUNDS:
-        return float("nan")
-    low, high = BOUNDS[activation]
-    margin = _FLAT * (high - low)
-    flat = (units < low + margin) | (units > high - margin)
-    return _share(flat.double().mean(1) >= _MOSTLY)
-
-
-def _share(mask: Tensor) -> float:
-    return mask.double().mean().item()

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from normwise.trace.functions import BOUNDS, RECTIFIERS
 
-FLAT = 0.05  # a value is saturated in the outer 5 % of the activation's range ...
-MOSTLY = 0.95  # ... and a unit where 95 % of its values are
+_FLAT = 0.05  # a value is saturated in the outer 5 % of the activation's range ...
+_MOSTLY = 0.95  # ... and a unit where 95 % of its values are
 
 _ENOUGH, _ENOUGH_PER_UNIT = 8192, 1024  # values that give a batch's moments, of a larger batch
 _PENDING = 16
@@ -96,7 +96,7 @@ class Units:
     @property
     def saturated(self) -> float:
         """Share of units with at least 95 % of their values in a flat end; NaN without ends."""
-        return float((self.flat >= MOSTLY).mean()) if self.flat is not None else float("nan")
+        return float((self.flat >= _MOSTLY).mean()) if self.flat is not None else float("nan")
 
     @property
     def constant_units(self) -> np.ndarray:
@@ -147,7 +147,7 @@ class UnitsMeter:
             return None
         if values.dtype in (torch.float16, torch.bfloat16):
             values = values.float()  # else the moments would be rounded too
-        batch = known or self._measure(values, axis)
+        batch = known or self.measure(values, axis)
         if self._first is not None and self._first.mean.shape != batch.mean.shape:
             return batch  # a layer that changes its width has no units to follow
         if self._adds % _SAMPLED_EVERY == 0:
@@ -159,7 +159,8 @@ class UnitsMeter:
             self._fold(_PENDING)
         return batch
 
-    def _measure(self, values: Tensor, axis: int) -> Batch:
+    def measure(self, values: Tensor, axis: int) -> Batch:
+        """Return what `add` would take of a batch."""
         columns = values[:, None] if values.ndim == 1 else values
         axis = 1 if values.ndim == 1 else axis % values.ndim
         batch = Batch(1, *moments(columns, axis))
@@ -202,10 +203,25 @@ class UnitsMeter:
         )
 
 
+def of_batch(values: Tensor, axis: int, activation: str | None = None) -> Units:
+    """Measure a single batch.
+
+    Args:
+        values: of shape (N, ...), without autograd.
+        axis: the axis that counts units.
+        activation: torch's name of the activation whose output it is, if it is one.
+
+    Example:
+        >>> of_batch(torch.tensor([[0.0, 1.0], [0.0, 0.0]]), 1, "relu").dead
+        0.5
+    """
+    return _units(UnitsMeter(activation).measure(values, axis))
+
+
 def saturated_share(values: Tensor, activation: str, others: tuple[int, ...]) -> Tensor:
     """Return the share of each unit's values in the outer 5 % of a bounded activation's range."""
     low, high = BOUNDS[activation]
-    reach = (0.5 - FLAT) * (high - low)
+    reach = (0.5 - _FLAT) * (high - low)
     distance = values if low == -high else values - (low + high) / 2
     return (distance.abs() > reach).to(values.dtype).mean(others)
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import isfinite
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 FindingLevel = Literal["error", "warning", "info"]
 LEVELS: tuple[FindingLevel, ...] = ("error", "warning", "info")
@@ -137,6 +137,22 @@ class Findings(list[Finding]):
             "notes": list(self.notes),
             "places": self.places,
         }
+
+    @classmethod
+    def from_dict(cls, known: Mapping[str, Any]) -> Self:
+        """Return findings from what `to_dict` has made of them.
+
+        Example:
+            >>> Findings.from_dict(Findings(clean=["NRM101"]).to_dict()).clean
+            ['NRM101']
+        """
+        return cls(
+            [Finding(**fields) for fields in known["findings"]],
+            known["clean"],
+            known["unanswered"],
+            tuple(known["notes"]),
+            known["places"],
+        )
 
     @property
     def worst(self) -> FindingLevel | None:

@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,20 +10,26 @@ import numpy as np
 import pandas as pd
 import torch
 
-from normwise.evidence import Evidence, Parameter, Training, Units
+from normwise.evidence import Evidence, Parameter, Units
 from normwise.files import write_text
 from normwise.report import FindingsTables, TrainingTables, findings_page
 from normwise.rules.finding import LEVELS, Findings
-from normwise.rules.script import Outcome
 
 _BINS = 40
 
 
-def write_page(outcome: Outcome, path: str | os.PathLike[str], *, title: str) -> Path:
-    """Write the findings of a script, with the distributions in its networks, as an HTML page.
+def write_page(
+    findings: Findings,
+    trainings: Sequence[tuple[Collection[str], Evidence]],
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+) -> Path:
+    """Write findings, with the distributions in the networks, as an HTML page.
 
     Args:
-        outcome: from `run_script`.
+        findings: of all trainings.
+        trainings: the names of the networks that trained together, and what was measured of them.
         path: of the page.
         title: at its top.
 
@@ -32,17 +38,17 @@ def write_page(outcome: Outcome, path: str | os.PathLike[str], *, title: str) ->
 
     Example:
         >>> from normwise.rules.finding import Findings
-        >>> path = write_page(Outcome(Findings(), (), 0), "page.html", title="train.py")
+        >>> path = write_page(Findings(), [], "page.html", title="train.py")
         >>> "Nothing was found" in path.read_text()
         True
     """
     tables = FindingsTables(
         title,
-        verdict(outcome.findings),
-        outcome.findings.notes,
-        facts(outcome),
-        findings_table(outcome.findings),
-        [training_tables(training) for training in outcome.trainings],
+        verdict(findings),
+        findings.notes,
+        facts(findings, [evidence for _, evidence in trainings]),
+        findings_table(findings),
+        [training_tables(names, evidence) for names, evidence in trainings],
     )
     return write_text(path, findings_page(tables))
 
@@ -69,14 +75,13 @@ def verdict(findings: Findings) -> str:
     return f"{', '.join(parts)}. First of all: {worst.message}."
 
 
-def facts(outcome: Outcome) -> dict[str, str]:
+def facts(findings: Findings, trainings: Collection[Evidence]) -> dict[str, str]:
     """Return how it was measured, by name."""
-    evidence = [training.evidence for training in outcome.trainings]
     return {
-        "optimizer steps": str(sum(each.steps for each in evidence)),
-        "measured": str(sum(each.measured for each in evidence)),
-        "rules that found nothing": ", ".join(outcome.findings.clean) or "none",
-        "rules that could not tell": _reasons(outcome.findings.unanswered),
+        "optimizer steps": str(sum(each.steps for each in trainings)),
+        "measured": str(sum(each.measured for each in trainings)),
+        "rules that found nothing": ", ".join(findings.clean) or "none",
+        "rules that could not tell": _reasons(findings.unanswered),
         "versions": f"normwise {version('normwise')}, torch {torch.__version__}",
     }
 
@@ -99,9 +104,8 @@ def findings_table(findings: Findings) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def training_tables(training: Training) -> TrainingTables:
+def training_tables(networks: Collection[str], evidence: Evidence) -> TrainingTables:
     """Return the report's tables of one training."""
-    evidence = training.evidence
     outputs = _outputs(evidence)
     layers = [
         {
@@ -119,7 +123,7 @@ def training_tables(training: Training) -> TrainingTables:
         for left, right, density in _histogram(units.sample)
     ]
     return TrainingTables(
-        " and ".join(training.networks) if len(training.networks) > 1 else "Inside the network",
+        " and ".join(networks) if len(networks) > 1 else "Inside the network",
         pd.DataFrame({"step": evidence.objective.steps, "value": evidence.objective.values}),
         pd.DataFrame(layers),
         pd.DataFrame(bins),

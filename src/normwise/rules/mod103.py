@@ -45,7 +45,7 @@ class ScoringWithGradients(Rule):
     def check(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield one finding per module that the program calls."""
         for each in evidence.passes:
-            scoring = not each.training and each.gradients and each.backward == 0
+            scoring = each.backward == 0  # it is None but in evaluation mode with gradients on
             if scoring and each.count >= self.passes and _learns(evidence, each.entry):
                 yield self.finding(
                     each.entry,

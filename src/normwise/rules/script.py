@@ -14,6 +14,8 @@ from normwise.errors import Problems, suggest
 from normwise.evidence import Program, Schedule, Training
 from normwise.rules.engine import judge, leave_out
 from normwise.rules.finding import Findings
+from normwise.rules.html import write_page
+from normwise.rules.ranks import gather
 from normwise.rules.registry import all_rules
 from normwise.rules.selection import Selection, read_selection
 from normwise.rules.watch import schedule_problems
@@ -30,6 +32,8 @@ class Outcome:
         findings: of all its trainings, the worst first.
         trainings: what was measured.
         code: the exit code with which the script alone would have ended.
+        reports: whether this process speaks for all of a distributed training; the others have told
+            it their findings, and hold none.
 
     Example:
         >>> _ = Path("fail.py").write_text("raise SystemExit(3)")
@@ -40,6 +44,16 @@ class Outcome:
     findings: Findings
     trainings: tuple[Training, ...]
     code: int
+    reports: bool = True
+
+    def to_html(self, path: str | os.PathLike[str], *, title: str) -> Path:
+        """Write findings and distributions as an HTML page, which needs no network.
+
+        Raises:
+            UsageError: the file cannot be written.
+        """
+        trainings = [(training.networks, training.evidence) for training in self.trainings]
+        return write_page(self.findings, trainings, path, title=title)
 
 
 def run_script(
@@ -56,7 +70,8 @@ def run_script(
 
     Networks, optimizers, losses and batches are found as the script uses them. However it ends, by
     itself, by `sys.exit`, by Ctrl-C or by an exception (whose traceback is printed), what it has
-    trained until then is judged.
+    trained until then is judged. Under `torchrun` each process runs it, and the first one gets what
+    all have found.
 
     Args:
         script: path of a Python file.
@@ -100,7 +115,10 @@ def run_script(
     trainings = tuple(program.trainings())
     raw = (_judged(training, selection) for training in trainings)
     findings = Findings(notes=(*program.notes(), *_sparsely(trainings))).merged(*raw)
-    return Outcome(leave_out(findings, selection), trainings, code)
+    gathered = gather(findings)
+    if gathered is None:
+        return Outcome(Findings(), trainings, code, reports=False)
+    return Outcome(leave_out(gathered, selection), trainings, code)
 
 
 def _sparsely(trainings: Sequence[Training]) -> Iterator[str]:

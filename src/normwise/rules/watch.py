@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -14,6 +15,7 @@ from normwise.evidence import Evidence, Observer, Schedule
 from normwise.rules import curves
 from normwise.rules.engine import diagnose
 from normwise.rules.finding import Findings
+from normwise.rules.html import write_page
 from normwise.rules.registry import all_rules
 from normwise.rules.selection import Selection, read_selection
 
@@ -35,8 +37,9 @@ class Watch:
         'FORWARD'
     """
 
-    def __init__(self, observer: Observer, selection: Selection) -> None:
+    def __init__(self, observer: Observer, selection: Selection, networks: Sequence[str]) -> None:
         self._observer = observer
+        self._networks = networks
         self._selection = selection
 
     def __enter__(self) -> Self:
@@ -75,6 +78,28 @@ class Watch:
             UsageError: there is no such module.
         """
         return curves.plot(self.evidence(), path)
+
+    def to_html(self, path: str | os.PathLike[str], *, title: str = "A training") -> Path:
+        """Write findings, loss, distributions, gradients and updates as an HTML page.
+
+        Args:
+            path: of the page, which needs no network.
+            title: at its top.
+
+        Raises:
+            UsageError: the file cannot be written.
+
+        Example:
+            >>> import torch
+            >>> net = nn.Linear(3, 1)
+            >>> with watch(net) as watching:
+            ...     net(torch.randn(8, 3)).mean().backward()
+            >>> watching.to_html("watch.html").name
+            'watch.html'
+        """
+        evidence = self.evidence()
+        findings = diagnose(evidence, self._selection)
+        return write_page(findings, [(self._networks, evidence)], path, title=title)
 
     def findings(self) -> Findings:
         """Return what is wrong by what is known by now, the worst first."""
@@ -137,7 +162,8 @@ def watch(
         selection = read_selection(all_rules(), select, ignore, baseline)
     problems.raise_if_any()
     networks = {"": model} if isinstance(model, nn.Module) else dict(model)
-    return Watch(Observer(networks, optimizers, Schedule(budget, every)), selection)
+    observer = Observer(networks, optimizers, Schedule(budget, every))
+    return Watch(observer, selection, list(networks))
 
 
 def schedule_problems(budget: float, every: int | None) -> Iterator[str]:
