@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor, nn
 
-from normwise.samples import Samples
 from normwise.evidence.units import of_batch
+from normwise.samples import Samples
 from normwise.trace import Activation, trace
 
 _BINS = 40
