@@ -3,9 +3,9 @@
 Ratios of the processor time of the same training, watched over unwatched, side by side in one go,
 on four networks with steps of some milliseconds on one thread; processor time, since it depends
 little on what else the machine does. It is that of a training under way: the tenth of a second that
-normwise may spend at once, beyond its budget, lies before it. normwise is taken with its default budget,
-all its rules' evidence included, and measuring every step. The peers do less: each is taken as its
-documentation shows it, logging every step.
+normwise may spend at once, beyond its budget, lies before it. normwise is taken with its default
+budget, all its rules' evidence included, and measuring every step. The peers do less: each is taken
+as its documentation shows it, logging every step.
 
     python benchmarks/watch.py            # everything
     python benchmarks/watch.py mlp        # one network
@@ -220,8 +220,8 @@ def main() -> None:
         "What watching a training costs",
         [
             "Processor time of a training under way, watched over unwatched; medians of "
-            f"{ROUNDS} interleaved rounds, one thread. Processes that a peer starts beside it do not "
-            "count.",
+            f"{ROUNDS} interleaved rounds, one thread. Processes that a peer starts beside it do "
+            "not count.",
             table(header, rows),
             f"Peers: {', '.join(map(_named, PEERS))}.",
         ],

@@ -7,7 +7,7 @@ from normwise.evidence.evidence import Evidence
 from normwise.evidence.graph import Graph, Node
 from normwise.evidence.level import Level
 from normwise.evidence.losses import Loss
-from normwise.evidence.modules import Activation, Module
+from normwise.evidence.module import Activation, Module
 from normwise.evidence.norms import Norm
 from normwise.evidence.observer import Observer
 from normwise.evidence.optimizers import Optimizer

@@ -8,7 +8,7 @@ from normwise.evidence.broadcasts import Broadcast
 from normwise.evidence.graph import Graph
 from normwise.evidence.level import Level
 from normwise.evidence.losses import Loss
-from normwise.evidence.modules import Activation, Module
+from normwise.evidence.module import Activation, Module
 from normwise.evidence.optimizers import Optimizer
 from normwise.evidence.parameters import Parameter
 from normwise.evidence.passes import Passes

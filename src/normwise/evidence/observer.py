@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim import Optimizer as TorchOptimizer
 from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
@@ -22,6 +21,7 @@ from normwise.evidence.guard import Guard
 from normwise.evidence.level import Level
 from normwise.evidence.losses import LOSSES, LossesMeter
 from normwise.evidence.modules import Measuring, ModulesMeter
+from normwise.evidence.networks import Networks
 from normwise.evidence.optimizers import OptimizerMeter
 from normwise.evidence.parameters import Parameter, ParametersMeter
 from normwise.evidence.passes import PassesMeter
@@ -66,14 +66,11 @@ class Observer:
         optimizers: Iterable[TorchOptimizer] = (),
         schedule: Schedule | None = None,
     ) -> None:
-        self._networks = dict(networks)
-        self._inner = {name: unwrapped(network) for name, network in networks.items()}
+        self._networks = Networks(networks)
         self._schedule = schedule or Schedule()
-        self._notes: dict[str, None] = {}
-        self._compiled = {name: self._is_compiled(name) for name in self._networks}
         self._guard = Guard()
-        self._modules = ModulesMeter(self._visible_modules(), self, self._guard)
-        self._named = self._named_parameters()
+        self._modules = ModulesMeter(self._networks.modules(), self, self._guard)
+        self._named = self._networks.parameters()
         self._parameters = ParametersMeter(parameter for parameter, _ in self._named)
         self._optimizers = [OptimizerMeter(optimizer) for optimizer in optimizers]
         self._passes: dict[str, PassesMeter] = {}
@@ -132,7 +129,7 @@ class Observer:
     def pass_begins(self, path: str, module: nn.Module, batch: Tensor | None) -> None:
         """Note a pass, and begin to measure where a step that is due begins with it."""
         self._all_passes += 1
-        if self._evaluating or any(self._compiled.values()):
+        if self._evaluating or self._networks.compiled:
             self._calls.switch(on=False)
             self._evaluating = False
         gradients, training = torch.is_grad_enabled(), module.training
@@ -167,7 +164,7 @@ class Observer:
 
     def _see_calls(self, *, before: bool) -> None:
         """Begin to see function calls: before a pass, or after it where it is compiled."""
-        if before != any(self._compiled.values()):
+        if before != self._networks.compiled:
             self._calls.switch(on=True)
 
     def _training_pass_begins(self) -> None:
@@ -343,7 +340,7 @@ class Observer:
 
     def _all_notes(self) -> tuple[str, ...]:
         fault = self._guard.fault
-        notes = [*self._notes]
+        notes = self._networks.notes()
         if self._step and not self._passes:
             notes.append(
                 "no forward pass was seen: the network is called inside a compiled function, or "
@@ -365,51 +362,3 @@ class Observer:
             )
             found[names[0]] = self._parameters.result(names, parameter, holders)
         return found
-
-    # --- networks ----------------------------------------------------------------------------
-
-    def _visible_modules(self) -> dict[str, nn.Module]:
-        found: dict[str, nn.Module] = {}
-        for name, network in self._inner.items():
-            if self._compiled[name]:
-                # The wrapper's hooks run outside the compiled code; those of all else within it,
-                # where they would force another compilation.
-                wrapper = self._networks[name]
-                found |= {} if _compiled_in_place(wrapper) else {name: wrapper}
-                continue
-            prefix = f"{name}." if name else ""
-            found |= {(prefix + p).rstrip("."): module for p, module in network.named_modules()}
-        return found
-
-    def _named_parameters(self) -> list[tuple[nn.Parameter, list[str]]]:
-        named: dict[int, tuple[nn.Parameter, list[str]]] = {}
-        for name, network in self._inner.items():
-            prefix = f"{name}." if name else ""
-            for path, parameter in network.named_parameters(remove_duplicate=False):
-                named.setdefault(id(parameter), (parameter, []))[1].append(prefix + path)
-        return list(named.values())
-
-    def _is_compiled(self, name: str) -> bool:
-        network = self._networks[name]
-        compiled = hasattr(network, "_orig_mod") or _compiled_in_place(network)
-        if compiled:
-            self._notes[
-                f"{name or 'the network'} is compiled: its modules cannot be seen from outside, "
-                "only its parameters and optimizers; run it without torch.compile to see more"
-            ] = None
-        return compiled
-
-
-def _compiled_in_place(network: nn.Module) -> bool:
-    return any(module._compiled_call_impl is not None for module in network.modules())
-
-
-def unwrapped(network: nn.Module) -> nn.Module:
-    """Return the user's own network inside torch's wrappers for compiling and for many devices."""
-    while True:
-        if isinstance(network, DataParallel | DistributedDataParallel):
-            network = network.module
-        elif isinstance(inner := getattr(network, "_orig_mod", None), nn.Module):
-            network = inner
-        else:
-            return network
