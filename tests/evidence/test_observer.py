@@ -454,3 +454,23 @@ def test_outputs_are_measured_at_every_second_step_after_the_first():
     assert (evidence.modules["0"].calls, evidence.modules["1"].train_calls) == (24, 24)
     assert evidence.activations["2"].output.batches == 16 + 4
     assert evidence.modules["1"].input.batches == evidence.batches[0].input.batches == 16 + 4
+
+
+def test_the_graph_spans_all_optimizers_of_a_step():
+    nets: dict[str, nn.Module] = {"g": nn.Linear(8, 8), "d": nn.Linear(8, 1)}
+    d, g = (SGD(net.parameters(), 0.01) for net in (nets["d"], nets["g"]))
+
+    def train() -> None:
+        for _ in range(4):
+            d.zero_grad()
+            F.mse_loss(nets["d"](X), torch.ones(32, 1)).backward()
+            d.step()
+            g.zero_grad()
+            F.l1_loss(nets["d"](nets["g"](X)), torch.ones(32, 1)).backward()
+            g.step()
+
+    evidence = watched(nets, train)
+    linear = [node.module for node in evidence.graph.named("linear")]
+    assert sorted(linear) == ["d", "d", "g"]
+    for loss in evidence.losses:
+        assert evidence.graph.nodes[loss.node].name == loss.name

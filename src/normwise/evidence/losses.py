@@ -90,12 +90,16 @@ class Loss:
 
 
 class LossMeter:
-    """Measures the calls at one place."""
+    """Measures the calls at one place.
+
+    Attributes:
+        node: of the last call in the graph, or None.
+    """
 
     def __init__(self, name: str, module: str | None, place: str, training: bool) -> None:
         self._name, self._module, self._place = name, module, place
         self._training = training
-        self._node: int | None = None
+        self.node: int | None = None
         self._shapes: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
         self._indexed = False
         self._options: dict[int | str, Any] = {}
@@ -113,7 +117,7 @@ class LossMeter:
         if not isinstance(taken, Tensor) or not isinstance(target, Tensor) or not taken.numel():
             return
         taken, target = taken.detach(), target.detach()
-        self._node = node if node is not None else self._node
+        self.node = node if node is not None else self.node
         self._shapes = tuple(taken.shape), tuple(target.shape)
         self._options = {k: v for k, v in given.items() if not isinstance(v, Tensor)}
         self._value.add(step, result.detach().float().mean())
@@ -157,7 +161,7 @@ class LossMeter:
             self._module,
             self._place,
             self._training,
-            self._node,
+            self.node,
             *self._shapes,
             self._indexed,
             self._options,
@@ -187,6 +191,11 @@ class LossesMeter:
         """Measure a call; the key is function, module, line, and whether in training."""
         meter = self._meters.get(key) or self._meters.setdefault(key, LossMeter(*key))
         meter.add(step, node, args, kwargs, result)
+
+    def forget_nodes(self) -> None:
+        """Note that another graph is made, to which the nodes noted so far do not belong."""
+        for meter in self._meters.values():
+            meter.node = None
 
     def result(self) -> tuple[Loss, ...]:
         """Return what was measured, by place, in order of first use."""

@@ -32,8 +32,8 @@ from normwise.evidence.series import SeriesMeter
 from normwise.trace.functions import ACTIVATIONS
 
 _EVALUATIONS = 16  # passes, of all kinds, for each measured pass in evaluation mode
-_THOROUGH, _THOROUGHLY_EVERY = 16, 2  # windows in which values within networks are measured too:
-# the first ones, and every so many of the later ones, since those change slowly
+_THOROUGH = 16  # windows, the first ones, in which values within networks are measured too ...
+_THOROUGHLY_EVERY = 2  # ... and of the later ones every so many, since those change slowly
 _LONGEST = 64  # passes in a window without a step of the optimizer that would close it
 
 
@@ -80,6 +80,7 @@ class Observer:
         self._calls = Calls(self._handlers(), self._module_now, self._guard)
         self._names = {id(parameter): names[0] for parameter, names in self._named}
         self._graph: Graph | None = None
+        self._spans_all = False
         self._level = Level.STRUCTURE
         self._windows = 0
         self._step = self._measured = self._passes_in_window = 0
@@ -205,9 +206,15 @@ class Observer:
         self._modules.thorough = self._windows < _THOROUGH or self._windows % _THOROUGHLY_EVERY == 0
         self._windows += 1
         self._modules.attach(Measuring.TRAINING)
-        if self._graph is None:
+        if self._graph is None or self._graph_is_partial():
             self._calls.graph = GraphMeter(self._names)
+            self._losses.forget_nodes()
+            self._spans_all = self._closer is not None
         self._see_calls(before=True)
+
+    def _graph_is_partial(self) -> bool:
+        """Whether the graph is of a window that one of several optimizers closed, or may have."""
+        return len(self._optimizers) > 1 and not self._spans_all
 
     def _close(self) -> None:
         if not self._open:
