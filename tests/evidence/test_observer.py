@@ -308,6 +308,7 @@ def test_alternating_optimizers_share_a_window():
 
     evidence = watched(nets, train, every=3)
     assert all(evidence.parameters[name].gradient.count >= 2 for name in ("g.weight", "d.weight"))
+    assert all(evidence.parameters[name].update.count for name in ("g.weight", "d.weight"))
     assert [o.stale for o in evidence.optimizers] == [0, 0]
     assert [o.parameters for o in evidence.optimizers] == [
         (("d.weight", "d.bias"),),

@@ -1,5 +1,6 @@
 """Gradients, sizes and updates of parameters, taken around an optimizer's step."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -77,7 +78,7 @@ class ParametersMeter:
         self._with_gradient = [False] * width
         present = ((c, p.grad) for c, p in enumerate(self._parameters))
         self._left = {c: (g, g._version) for c, g in present if g is not None}
-        self._measured = 0
+        self._measured: Counter[int] = Counter()  # steps, by an optimizer's first column
         self._before: tuple[list[int], list[Tensor]] = ([], [])
 
     def gradients(self, step: int, parameters: Iterable[Tensor]) -> list[int]:
@@ -95,8 +96,9 @@ class ParametersMeter:
     def before(self, step: int, parameters: Iterable[Tensor]) -> None:
         """Measure gradients and sizes; to be followed by `after`."""
         columns = self.gradients(step, parameters)
-        self._measured += 1
-        if self._measured % _UPDATES_EVERY != 1:
+        first = min(columns, default=-1)
+        self._measured[first] += 1
+        if self._measured[first] % _UPDATES_EVERY != 1:
             return  # gradients may break at any step, but how far weights move changes slowly
         self._before = columns, [self._parameters[c].detach().clone() for c in columns]
 
