@@ -600,6 +600,7 @@ CASES = [
         net(amp, conv=conv(3, 6, 3), bn=bn2(6), conv2=conv(6, 4, 1), out=bn2(4)),
         (2, 3, 7, 6),
         ("out",),
+        left={"wrap_with_autocast": "a mode of their own"},
     ),
     Case(
         "float64",

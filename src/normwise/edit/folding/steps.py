@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import fx
+from torch._ops import HigherOrderOperator
 
 from normwise.edit.folding.draft import Draft
 from normwise.edit.folding.layers import LAYERS, LINEAR, Layer
@@ -147,12 +148,20 @@ def merge_linear(draft: Draft, node: fx.Node) -> Step | str | None:
     return Step("layers merged", node.name, where(source), where(node), apply)
 
 
+def leave_block(draft: Draft, node: fx.Node) -> str | None:  # noqa: ARG001
+    """A block with a mode of its own, such as autocast, would compute in another way outside."""
+    if not isinstance(node.target, HigherOrderOperator):
+        return None
+    return "its operations run in a mode of their own, and are left as they are"
+
+
 STEPS: tuple[Finder, ...] = (
     remove_dropout,
     remove_no_op,
     fold_into_preceding,
     fold_into_following,
     merge_linear,
+    leave_block,
 )
 
 
