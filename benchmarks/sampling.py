@@ -101,7 +101,9 @@ def main() -> None:
         "all included: the look at what draws random numbers, and the moments."
     )
     header = ["network", "loop, ms", "nw.mc_predict, ms", "faster"]
-    write("sampling", "Dropout as an ensemble", [intro, table(header, [*map(measure, workloads())])])
+    write(
+        "sampling", "Dropout as an ensemble", [intro, table(header, [*map(measure, workloads())])]
+    )
 
 
 if __name__ == "__main__":

@@ -257,3 +257,14 @@ def test_a_hook_of_the_users_own_that_drops_out():
     variance = (hidden.square() @ net[2].weight.square().T).detach()  # of kept/0.5 with p = 0.5
     many = mc_predict(net, x, samples=4000, seed=2)[1].square()
     torch.testing.assert_close(many, variance, rtol=0.15, atol=0)
+
+
+def test_what_it_does_not_run_on():
+    net = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 2))
+    before = copy.deepcopy(net.state_dict())
+    with pytest.raises(UsageError, match=r"does not run on the example of shape \(3, 5\)"):
+        mc_predict(net, torch.randn(3, 5))
+    with pytest.raises(UsageError, match="unexpected keyword argument 'x'"):
+        mc_predict(net, {"x": torch.randn(3, 4)})
+    assert net.training
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())

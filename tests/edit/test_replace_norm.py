@@ -83,6 +83,15 @@ def test_scale_and_shift_stay_the_same_parameters(former, norm):
     assert list(net.state_dict())[2:4] == ["1.weight", "1.bias"]
 
 
+@pytest.mark.parametrize("learns", [True, False])
+def test_a_scale_that_is_spread_learns_as_it_did(learns):
+    net = conv(norms()["batch"])
+    scale = net[1].weight.requires_grad_(learns)
+    replace_norm(net, "batch", "rms", X)
+    assert torch.equal(net[1].weight, scale[:, None, None].expand_as(net[1].weight))
+    assert net[1].weight.requires_grad == learns
+
+
 def test_layer_to_rms_and_back_over_the_same_axes():
     x = torch.randn(2, 5, 6)
     for shape in ([6], [5, 6]):

@@ -22,6 +22,7 @@ def half_an_edit(net: nn.Sequential) -> None:
         linear._forward_hooks.clear()
         linear.register_forward_pre_hook(lambda m, i: None)
         norm.register_buffer("running_mean", torch.ones(3))
+        norm.register_buffer("passing", torch.ones(3), persistent=False)
         norm.__class__ = nn.BatchNorm2d
         norm.eps = 7
         net.extra = 1
@@ -41,6 +42,7 @@ def test_everything_is_put_back():
     assert [type(m) for m in net.modules()] == [type(m) for m in twin.modules()]
     assert [list(vars(m)) for m in net.modules()] == [list(vars(m)) for m in twin.modules()]
     assert linear._forward_hooks is hooks
+    assert net[1]._non_persistent_buffers_set == set()
     assert not net.training
 
 

@@ -59,8 +59,8 @@ def mc_predict(
         returned as it is.
 
     Raises:
-        UsageError: nothing in the network draws random numbers in training, `samples` is below
-            2, or the network returns no tensors.
+        UsageError: the network does not run on `x`, nothing in it draws random numbers in
+            training, `samples` is below 2, or the network returns no tensors.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))

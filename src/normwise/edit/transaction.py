@@ -28,7 +28,9 @@ class _Module:
     def __init__(self, module: nn.Module) -> None:
         self._module, self._kind, self._attributes = module, type(module), dict(vars(module))
         self._registries = [
-            (value, dict(value)) for value in vars(module).values() if isinstance(value, dict)
+            (value, value.copy())
+            for value in vars(module).values()
+            if isinstance(value, dict | set)
         ]
 
     def restore(self) -> None:

@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
+from normwise.edit.editing import running
 from normwise.edit.sampling.drawing import Drawing
 from normwise.edit.units import tensors_in
 from normwise.errors import UsageError
@@ -28,7 +29,8 @@ def sampling(network: nn.Module, arguments: Call) -> Iterator["Passes"]:
     On leaving, it is as it was.
 
     Raises:
-        UsageError: nothing in it draws random numbers in training.
+        UsageError: it does not run on the arguments, or nothing in it draws random numbers in
+            training.
     """
     with (
         undisturbed(network),
@@ -40,7 +42,7 @@ def sampling(network: nn.Module, arguments: Call) -> Iterator["Passes"]:
         for module in network.modules():
             if isinstance(module, NORM_TYPES):
                 module.training = False  # its own mode, not that of what it hosts
-        with Drawing(network) as drawing:
+        with running(arguments, "training"), Drawing(network) as drawing:
             arguments(network)
         if not drawing.drawn:
             raise UsageError(
