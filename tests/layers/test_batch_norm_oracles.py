@@ -13,21 +13,55 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from normwise.layers import BatchNorm1d, BatchNorm2d, functional
+from normwise.layers import BatchNorm1d, BatchNorm2d, BatchNorm3d, functional
 
 
 @pytest.fixture
-def opinfo(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return torch's samples; they need a package for tests of torch only to be importable."""
+def samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make torch's samples importable; they need a package that is for tests of torch only."""
     if importlib.util.find_spec("expecttest") is None:
         stand_in: Any = ModuleType("expecttest")
         stand_in.TestCase = unittest.TestCase
         monkeypatch.setitem(sys.modules, "expecttest", stand_in)
+
+
+@pytest.mark.usefixtures("samples")
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("kind", [BatchNorm1d, BatchNorm2d, BatchNorm3d])
+def test_torchs_samples_of_modules(kind: Any, training: bool):
+    modules = pytest.importorskip("torch.testing._internal.common_modules").module_db
+    [info] = [info for info in modules if info.module_cls.__name__ == kind.__name__]
+    drawn = info.module_inputs_func(
+        info, device="cpu", dtype=torch.float64, requires_grad=True, training=training
+    )
+    for sample in drawn:
+        made, called = sample.constructor_input, sample.forward_input
+        ours, theirs = (
+            cls(*made.args, **made.kwargs).double().train(training)
+            for cls in (kind, info.module_cls)
+        )
+        with torch.no_grad():
+            for tensor in theirs.parameters():
+                tensor.copy_(torch.rand_like(tensor))
+        ours.load_state_dict(theirs.state_dict())
+        outs = []
+        for module in (ours, theirs):
+            x = called.args[0].detach().clone().requires_grad_()
+            torch.manual_seed(0)
+            y = module(x, *called.args[1:], **called.kwargs)
+            y.pow(2).sum().backward()
+            outs.append([y, x.grad, *module.state_dict().values()])
+            outs[-1] += [parameter.grad for parameter in module.parameters()]
+        assert repr(ours) == repr(theirs)
+        for one, other in zip(*outs, strict=True):
+            assert_close(one, other, rtol=0, atol=0)
+    assert drawn
+
+
+@pytest.mark.usefixtures("samples")
+def test_torchs_samples_of_batch_norm():
     invocations = pytest.importorskip("torch.testing._internal.common_methods_invocations")
-    return next(op for op in invocations.op_db if op.name == "nn.functional.batch_norm")
-
-
-def test_torchs_samples_of_batch_norm(opinfo: Any):
+    opinfo = next(op for op in invocations.op_db if op.name == "nn.functional.batch_norm")
     count = 0
     for sample in opinfo.sample_inputs("cpu", torch.float64, requires_grad=False):
         if sample.input.ndim < 2:  # a batch without channels, which no layer makes

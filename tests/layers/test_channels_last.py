@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from normwise.layers import ChannelsLast
+from normwise.errors import UsageError
+from normwise.layers import BatchNorm1d, ChannelsLast
 
 
 @pytest.mark.parametrize("shape", [(6, 3), (6, 5, 3), (4, 2, 5, 3)])
@@ -38,3 +39,11 @@ def test_tensors_that_are_not_contiguous():
     x = torch.randn(3, 5, 6).transpose(0, 2)
     norm = ChannelsLast(nn.BatchNorm1d(3))
     torch.testing.assert_close(norm(x), norm(x.contiguous()))
+
+
+def test_wrong_shapes_are_refused():
+    norm = ChannelsLast(BatchNorm1d(3))
+    with pytest.raises(UsageError, match=r"takes an input of shape \(N, \*, C\), not \(3,\)"):
+        norm(torch.ones(3))
+    with pytest.raises(UsageError, match=r"shape \(5, 2\), for .* \(2, 5, 3\): it takes \(2, 5\)"):
+        norm(torch.ones(2, 5, 3), torch.ones(5, 2, dtype=torch.bool))

@@ -54,6 +54,17 @@ def test_layer_norm_backward_is_autograds(affine: bool):
         assert_close(one, other, **EXACT)
 
 
+def test_layer_norm_backward_of_a_single_sample():
+    x, grad = draw(5).requires_grad_(), draw(5, seed=1)
+    (expected,) = torch.autograd.grad((F.layer_norm(x, [5]) * grad).sum(), [x])
+    rstd = (x.var(correction=0) + 1e-5).rsqrt().detach()
+    normal = (x - x.mean()).detach() * rstd
+    dx, dweight, dbias = functional.layer_norm_backward(grad, normal, rstd, [5])
+    assert_close(dx, expected, **EXACT)
+    assert_close(dweight, grad * normal, **EXACT)
+    assert_close(dbias, grad, **EXACT)
+
+
 def test_given_statistics_have_no_share_in_the_gradient():
     x, scale, grad = draw(6, 3), draw(3).abs(), draw(6, 3, seed=1)
     dx, dweight, dbias = functional.batch_norm_backward(grad, x, scale, [0], share=0.0)

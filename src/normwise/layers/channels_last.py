@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from normwise.errors import UsageError
+
 
 class ChannelsLast(nn.Module):
     """Apply a norm for `(N, C)` to `(N, *, C)`: every position counts as a sample.
@@ -17,6 +19,9 @@ class ChannelsLast(nn.Module):
     Args:
         norm: a norm over the last of two dimensions, such as `nn.BatchNorm1d(C)`.
 
+    Raises:
+        UsageError: the input has no batch, or the mask does not fit.
+
     Example:
         >>> import torch
         >>> norm = ChannelsLast(nn.BatchNorm1d(8))
@@ -31,5 +36,15 @@ class ChannelsLast(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalise `x` of shape `(N, *, C)`, where a mask of shape `(N, *)` is True."""
+        if x.ndim < 2:
+            raise UsageError(
+                f"ChannelsLast takes an input of shape (N, *, C), not {tuple(x.shape)}: one sample "
+                "is a batch of one, x[None]"
+            )
+        if mask is not None and mask.shape != x.shape[:-1]:
+            raise UsageError(
+                f"mask has the shape {tuple(mask.shape)}, for an input of shape {tuple(x.shape)}: "
+                f"it takes {tuple(x.shape[:-1])}, which is the input's without features"
+            )
         masks = () if mask is None else (mask.flatten(),)
         return self.norm(x.flatten(0, -2), *masks).view_as(x)

@@ -112,7 +112,11 @@ def validity(mask: Tensor | None, x: Tensor) -> Validity:
 
 
 def sum_over(x: Tensor, dim: Sequence[int]) -> Tensor:
-    """Sum up, the last dimension first, which is the fastest."""
-    for d in reversed(dim):
-        x = x.sum(d, keepdim=True)
-    return x
+    """Sum up, dimensions that lie side by side together and the last first, which is fastest."""
+    if not dim:
+        return x
+    start = len(dim) - 1
+    while start > 0 and dim[start - 1] == dim[start] - 1:
+        start -= 1
+    x = x.sum(tuple(dim[start:]), keepdim=True)
+    return sum_over(x, dim[:start]) if start > 0 else x

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from normwise.layers.functional import batch_norm_backward
 from normwise.stack.forms.axes import Form, runs_first
 
 
@@ -66,9 +67,7 @@ def _update(
 class _Normalize(torch.autograd.Function):
     """(x - mean) / sqrt(var + eps) * weight + bias over samples and positions of (R, N, C, *).
 
-    Also returns mean and var, (R, C). The backward is the closed form of Ioffe & Szegedy 2015,
-    section 3, in as few passes over all elements as there can be: dx is a sum of multiples of its
-    gradient, of x - mean, and of 1, whose factors are one number per channel.
+    Also returns mean and var, (R, C).
     """
 
     @staticmethod
@@ -90,11 +89,7 @@ class _Normalize(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         g, (centred, inverse, scale) = grads[0], ctx.saved_tensors
         over = [1, *range(3, g.ndim)]
-        n = g[0, :, 0].numel()
-        dbias = g.sum(over, keepdim=True)
-        dweight = (g * centred).sum(over, keepdim=True) * inverse
-        dx = torch.addcmul(scale * dbias * (-1 / n), g, scale)
-        dx.addcmul_(centred, scale * inverse * dweight * (-1 / n))
+        dx, dweight, dbias = batch_norm_backward(g, centred, scale, over, rstd=inverse)
         _, has_weight, has_bias, _ = ctx.needs_input_grad
         return (
             dx,
