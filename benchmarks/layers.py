@@ -1,20 +1,24 @@
 """What do the layers of normwise.layers cost? Each against torch's nearest, or a public peer.
 
-Forward and backward, one thread, medians of interleaved rounds; below 1 ours is faster.
+Forward and backward, one thread, medians of interleaved rounds; below 1 ours is faster. What is
+measured is the processor's time, in which other programs on the machine count little.
 
     python benchmarks/layers.py              # everything
     python benchmarks/layers.py DropBlock2d  # what starts so
 """
 
 import importlib
+import itertools
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from _measuring import interleaved, median, seconds, table, write
+from _measuring import interleaved, median, table, write
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 from normwise import layers
 
@@ -203,7 +207,7 @@ class Masked(nn.Module):
         return self.norm(x, self.mask)
 
 
-SEQUENCES = (32, 128, 512)
+SEQUENCES, MANY = (32, 128, 512), (8192, 512)
 
 
 def batch_norm(extra: str, make: Make, shape: tuple[int, ...] = IMAGES) -> Case:
@@ -219,10 +223,12 @@ BATCH_NORMS = [
     batch_norm(", mask", lambda: Masked(layers.BatchNorm2d(64), 32, 28, 28)),
     batch_norm(", mask", lambda: Masked(layers.BatchNorm1d(128), 32, 512), SEQUENCES),
     batch_norm(", mask", lambda: Masked(layers.BatchNorm1d(512), 512), VECTORS),
+    batch_norm(", mask", lambda: Masked(layers.BatchNorm1d(512), 8192), MANY),
     batch_norm(", 4 ghosts", lambda: layers.BatchNorm2d(64, virtual_batch_size=8)),
     batch_norm(", 3 ghosts", lambda: layers.BatchNorm2d(64, virtual_batch_size=11)),
     batch_norm(", 4 ghosts", lambda: layers.BatchNorm1d(128, virtual_batch_size=8), SEQUENCES),
     batch_norm(", 4 ghosts", lambda: layers.BatchNorm1d(512, virtual_batch_size=128), VECTORS),
+    batch_norm(", 4 ghosts", lambda: layers.BatchNorm1d(512, virtual_batch_size=2048), MANY),
     batch_norm(", accumulate", lambda: layers.BatchNorm2d(64, accumulate=4)),
     batch_norm(", renorm", lambda: layers.BatchNorm2d(64, r_max=3, d_max=5)),
     Case(
@@ -258,15 +264,27 @@ def kept_for_backward(make: Make, shape: tuple[int, ...]) -> int:
     return sum(size for place, size in kept.items() if place not in own) * (y is not None)
 
 
-def memory() -> str:
+def peak(make: Make, shape: tuple[int, ...]) -> int:
+    """Most bytes alive at once that a forward and a backward have taken, of all that they take."""
+    torch.manual_seed(0)
+    layer, x = make().train(), torch.randn(shape, requires_grad=True)
+    gradient = torch.randn_like(layer(x))
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        layer(x).backward(gradient)
+    results = profiler.profiler.kineto_results  # type: ignore[union-attr]
+    events = sorted(results.events(), key=lambda event: event.start_ns())
+    return max(itertools.accumulate(event.nbytes() for event in events if event.nbytes()))
+
+
+def memory(title: str, figure: Callable[[Make, tuple[int, ...]], int]) -> str:
     rows = []
     for case in BATCH_NORMS[:-1]:
-        sizes = [kept_for_backward(m, case.shape) for m in (case.make, case.make_peer)]
+        sizes = [figure(m, case.shape) for m in (case.make, case.make_peer)]
         shape = " x ".join(map(str, case.shape))
         ratio = f"**{sizes[0] / sizes[1]:.3f}**"
         rows.append([case.ours, shape, case.peer, *(f"{n / 1e3:.1f}" for n in sizes), ratio])
     header = ["ours", "input", "peer", "ours, kB", "peer, kB", "ours / peer"]
-    return f"## What batch norms keep for the backward pass\n\n{table(header, rows)}"
+    return f"## {title}\n\n{table(header, rows)}"
 
 
 SECTIONS = {"Batch norm": BATCH_NORMS, "Dropout": DROPOUTS, "Whitening and other norms": NORMS}
@@ -279,11 +297,11 @@ def milliseconds(make: Make, shape: tuple[int, ...]) -> Callable[[], float]:
     gradient = torch.randn_like(layer(x))
 
     def run() -> float:
-        def once() -> None:
+        layer(x).backward(gradient)
+        started = time.process_time()
+        for _ in range(REPETITIONS):
             layer(x).backward(gradient)
-
-        once()
-        return seconds(lambda: [once() for _ in range(REPETITIONS)]) / REPETITIONS * 1e3
+        return (time.process_time() - started) / REPETITIONS * 1e3
 
     return run
 
@@ -306,7 +324,7 @@ def main() -> None:
     torch.set_num_threads(1)
     header = ["ours", "input", "peer", "ours, ms", "peer, ms", "ours / peer"]
     sections = [
-        "Forward and backward in training mode, float32, one thread, medians of "
+        "Forward and backward in training mode, float32, one thread; processor time, medians of "
         f"{ROUNDS} interleaved rounds."
     ]
     for title, cases in SECTIONS.items():
@@ -314,7 +332,8 @@ def main() -> None:
         if chosen:
             sections.append(f"## {title}\n\n{table(header, [row(case) for case in chosen])}")
     if not sys.argv[1:]:
-        sections.append(memory())
+        sections.append(memory("What batch norms keep for the backward pass", kept_for_backward))
+        sections.append(memory("The most memory that forward and backward take at once", peak))
     write("layers", "What the layers cost", sections)
 
 
