@@ -65,6 +65,9 @@ def test_norms_take_device_and_dtype_of_their_own_layer():
         net = insert_norm(Mixed(), "batch", X, placement=placement)
         dtypes = [m.weight.dtype for m in net.modules() if isinstance(m, nn.BatchNorm1d)]
         assert dtypes == [torch.float64, torch.float32]
+        net = insert_norm(net, "layer", X, placement=placement)  # in the place of those
+        dtypes = [m.weight.dtype for m in net.modules() if isinstance(m, nn.LayerNorm)]
+        assert dtypes == [torch.float64, torch.float32]
         net(X)
 
 
