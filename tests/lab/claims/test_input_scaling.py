@@ -26,6 +26,7 @@ def test_who_arrives(result):
     assert value(result, "median steps, standardised") == 8  # the first evaluation
     assert value(result, "median steps, raw") == 6 * 32  # of which nothing is left: they count all
     assert value(result, "seeds that arrive, raw") == 0
+    assert result.notes[0].startswith("2 of 2 raw runs do not arrive within 192 steps")
 
 
 def test_the_raw_weight_creeps_as_its_eigenvalue_says(result):

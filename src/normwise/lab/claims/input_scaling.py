@@ -73,6 +73,7 @@ class InputScaling(Claim):
                 ),
             ],
             [_curves(studies), _paths(studies, seed)],
+            _notes(studies[_RAW], budget),
         )
 
 
@@ -96,6 +97,14 @@ def _condition(data: Data) -> float:
 
 def _arrived(study: Study) -> int:
     return int(np.isfinite(per_seed(study, "steps_to_target")["plain"]).sum())
+
+
+def _notes(raw: Study, budget: Budget) -> list[str]:
+    late = budget.seeds - _arrived(raw)
+    return [
+        f"{late} of {budget.seeds} raw runs do not arrive within {raw.results.budget} steps and "
+        "count as if they had with the last one: the ratio is an upper bound."
+    ] * (late > 0)
 
 
 def _train(data: Data, seed: int, budget: Budget) -> Study:
