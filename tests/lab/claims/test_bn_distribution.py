@@ -45,3 +45,4 @@ def test_the_plain_network_moves_farther(digits):
     assert hills.table["row"].nunique() == 5
     last = curve.table[curve.table["x"] == curve.table["x"].max()].set_index("series")["y"]
     assert last["plain"] > last["batch"]
+    assert "loss fell by 0." in result.notes[0]
