@@ -125,8 +125,11 @@ def _summed(moments: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _progress(study: Study) -> str:
     """Say how much each network learned on its way."""
-    losses = study.curves().groupby(["variant", "step"])["val_loss"].mean().unstack()
-    falls = losses.iloc[:, 0] - losses.iloc[:, -1]
+    curves = study.curves()
+    first, last = (
+        by_variant(curves.query(f"step == step.{end}()"), "val_loss") for end in ("min", "max")
+    )
+    falls = {variant: (first[variant] - last[variant]).mean().item() for variant in first}
     return (
         f"Meanwhile the validation loss fell by {brief(falls['plain'])} nats without and by "
         f"{brief(falls['batch'])} with batch norm; a network that hardly learns hardly moves."
