@@ -1,5 +1,7 @@
 """Studies as numbers and tables for a claim."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -105,3 +107,48 @@ def estimate(what: str, found: stats.Interval, unit: str = "", of: str = "") -> 
         0.9
     """
     return Number(what, found.estimate, found.low, found.high, unit, of)
+
+
+def accuracies(study: Study) -> dict[str, NDArray[np.float64]]:
+    """Return the test accuracy by variant, in the order of seeds; a run that diverged has none: 0.
+
+    Example:
+        >>> import normwise as nw
+        >>> study = nw.compare(data="digits", variants=["plain"], seeds=2, epochs=1)
+        >>> accuracies(study)["plain"].shape
+        (2,)
+    """
+    return {name: np.nan_to_num(found) for name, found in per_seed(study, "test_acc").items()}
+
+
+def rows(numbers: Sequence[Number], what: str) -> pd.DataFrame:
+    """Return the numbers of one kind as the table of `report.Dots`, a row for each `of`.
+
+    Example:
+        >>> rows([Number("loss", 0.5, 0.4, 0.6, of="plain")], "loss").values.tolist()
+        [['plain', 0.5, 0.4, 0.6]]
+    """
+    return pd.DataFrame(
+        [(each.of, each.estimate, each.low, each.high) for each in numbers if each.what == what],
+        columns=pd.Index(["row", "estimate", "low", "high"]),
+    )
+
+
+def finally_measured(study: Study, column: str) -> dict[str, NDArray[np.float64]]:
+    """Return by variant what `measure` found after the last step, in the order of seeds.
+
+    Example:
+        >>> import normwise as nw
+        >>> study = nw.compare(
+        ...     data="digits", variants=["plain"], seeds=2, epochs=1,
+        ...     measure=lambda network: {"layers": len(network)},
+        ... )
+        >>> finally_measured(study, "layers")
+        {'plain': array([6., 6.])}
+    """
+    measured = study.measured()
+    last = measured.query("step == step.max()").sort_values("seed", kind="stable")
+    return {
+        str(variant): rows[column].to_numpy(dtype=float)
+        for variant, rows in last.groupby("variant", sort=False)
+    }

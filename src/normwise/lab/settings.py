@@ -15,6 +15,7 @@ class Setting(TypedDict):
     epochs: int
     batch_size: int
     lr: float
+    stack: int
     progress: bool
 
 
@@ -41,5 +42,6 @@ def classic(seed: int, data: Data, budget: Budget) -> Setting:
         "epochs": budget.epochs(2 if large else 12),
         "batch_size": 512 if large else 64,
         "lr": 0.01,
+        "stack": budget.seeds,  # decided here: a planner's timings would decide last digits
         "progress": False,
     }

@@ -5,6 +5,8 @@ from typing import Literal
 
 Verdict = Literal["holds", "fails", "inconclusive"]
 
+_ORDER: tuple[Verdict, ...] = ("fails", "inconclusive", "holds")
+
 
 def above(low: float, high: float, bound: float) -> Verdict:
     """Judge the claim that a quantity exceeds a bound, by the quantity's interval.
@@ -55,5 +57,14 @@ def both(*verdicts: Verdict) -> Verdict:
         >>> both("holds", "inconclusive"), both("holds", "inconclusive", "fails")
         ('inconclusive', 'fails')
     """
-    order: tuple[Verdict, ...] = ("fails", "inconclusive", "holds")
-    return min(verdicts, key=order.index)
+    return min(verdicts, key=_ORDER.index)
+
+
+def either(*verdicts: Verdict) -> Verdict:
+    """Judge a claim that something exists: it holds where one holds, and fails where all fail.
+
+    Example:
+        >>> either("holds", "fails"), either("inconclusive", "fails"), either("fails", "fails")
+        ('holds', 'inconclusive', 'fails')
+    """
+    return max(verdicts, key=_ORDER.index)
