@@ -10,7 +10,7 @@ most memory that a stack of so many runs takes, in a process of its own.
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
@@ -20,7 +20,9 @@ from _measuring import median, seconds, table, write
 from torch import Tensor, nn
 
 import normwise as nw
+from normwise.data import Split
 from normwise.stack import Objective, Recipe, Stacked
+from normwise.stack.feeding import Resident
 from normwise.stack.loop import Stack, _Training
 
 ROUNDS = 3
@@ -37,11 +39,11 @@ def mlp() -> nn.Module:
 @contextmanager
 def timed_steps(spent: list[float]) -> Iterator[None]:
     """Add up the seconds that steps take, each with its batch."""
-    batches = _Training.batches
+    batches = Resident.batches
 
-    def timed(self: _Training) -> Iterator[tuple[Tensor, Tensor]]:
+    def timed(self: Resident, rows: Iterable[Tensor]) -> Iterator[Split]:
         before = time.perf_counter()
-        for batch in batches(self):
+        for batch in batches(self, rows):
             yield batch
             # The step is done when the next batch is asked for; evaluations are taken off.
             spent[0] += time.perf_counter() - before
@@ -54,7 +56,7 @@ def timed_steps(spent: list[float]) -> Iterator[None]:
         look(self, step)
         spent[0] -= time.perf_counter() - before if step else 0.0
 
-    with patch.object(_Training, "batches", timed), patch.object(_Training, "look", looked):
+    with patch.object(Resident, "batches", timed), patch.object(_Training, "look", looked):
         yield
 
 
