@@ -325,9 +325,15 @@ class _Training:
             self.outcomes[run].test_loss, self.outcomes[run].test_metric, _ = scores
 
     def leave(self) -> None:
-        """Take runs that have ended out of the stack, once they are many: it is made anew then."""
+        """Take runs that have ended out of the stack, which is made anew then.
+
+        Those that diverged go at once; early stopping ends one run here and one there, and takes
+        them out once they are many.
+        """
+        ended = [run for run in self.active if run in self.ended]
         alive = [place for place, run in enumerate(self.active) if run not in self.ended]
-        if len(self.active) - len(alive) >= max(1, _ROOM * len(self.active)):
+        diverged = any(self.outcomes[run].status == "diverged" for run in ended)
+        if diverged or (ended and len(ended) >= _ROOM * len(self.active)):
             self.stack.keep(alive)
             self.active = [self.active[place] for place in alive]
             self.losses = self.losses[alive]

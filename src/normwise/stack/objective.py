@@ -206,6 +206,12 @@ def minimised(
         target: likewise.
         label_smoothing: as in the goal's `loss`.
         entropy: strength of the bonus for entropy, which only the second has.
+
+    Example:
+        >>> output, target = torch.zeros(2, 2), torch.tensor([0, 1])
+        >>> told, whole = minimised(Objective("classes"), output, target, 0.0, 0.5)
+        >>> round((told - whole).item(), 4)  # half of ln 2
+        0.3466
     """
     loss = goal.loss(output, target, label_smoothing)
     return loss, loss + entropy * goal.confidence(output, target) if entropy else loss
