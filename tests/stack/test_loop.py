@@ -232,7 +232,7 @@ def test_divergence_ends_the_run(tools: Any):
         [0],
         tools.make_data(),
         Budget(30, 16, 4),
-        lambda step, run, network: seen.append(step),
+        lambda row, run, network: seen.append(row.step),
     )
     assert (outcome.status, outcome.steps, network.steps) == ("diverged", 8, 8)
     assert [math.isfinite(e.train_loss) for e in outcome.evaluations] == [False, True, False]

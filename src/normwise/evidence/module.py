@@ -28,6 +28,7 @@ class Module:
         norm: of batch and instance norms, what they keep.
 
     Example:
+        >>> import torch
         >>> from normwise.evidence import probe
         >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
         >>> hidden = probe(net, [torch.randn(32, 4)]).modules["0"]
@@ -66,6 +67,7 @@ class Activation:
         output: per unit.
 
     Example:
+        >>> import torch
         >>> from normwise.evidence import probe
         >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
         >>> [relu] = probe(net, [torch.randn(32, 4)]).activations.values()
