@@ -57,6 +57,14 @@ def test_several_outputs():
     assert score(objective, output, y) == pytest.approx(r2_score(y, output), rel=1e-12)
 
 
+def test_an_output_with_a_constant_target_counts_0_or_1_once_it_is_hit():
+    output, y, objective = draw(21, 3), draw(21, 3, seed=1), Objective("regression")
+    y[:, 1] = 0.25
+    assert score(objective, output, y) == pytest.approx(r2_score(y, output), rel=1e-12)
+    output[:, 1] = 0.25
+    assert score(objective, output, y) == pytest.approx(r2_score(y, output), rel=1e-12)
+
+
 @pytest.mark.parametrize("shape", [(20, 4), (5, 4, 3)])
 def test_the_entropy_of_classes(shape: tuple[int, ...]):
     logits, y = 4 * draw(*shape), torch.zeros(shape[:-1], dtype=torch.long)

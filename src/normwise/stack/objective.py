@@ -75,7 +75,8 @@ class Objective:
 
     Classes are scored by accuracy, `acc`: the share of samples whose largest output is at the
     target (or, with a single output, whose logit's sign is right). Regression is scored by `r2`,
-    the coefficient of determination averaged over the outputs: 1 - SSE / SST.
+    the coefficient of determination averaged over the outputs: 1 - SSE / SST; an output whose
+    target is constant counts as 0, or as 1 where it is hit exactly, as in scikit-learn.
 
     Args:
         task: `classes` or `regression`.
@@ -178,7 +179,8 @@ class Objective:
             return (tally / target.numel()).item(), {}
         target = target.double().flatten(1) if target.ndim > 1 else target.double()[:, None]
         spread = (target - target.mean(0)).square().sum(0)
-        return (1 - tally / spread).mean().item(), {}
+        constant = (tally == 0).double()
+        return torch.where(spread > 0, 1 - tally / spread, constant).mean().item(), {}
 
     def _aligned(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Bring output and target into the shapes that the losses expect.
