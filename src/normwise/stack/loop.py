@@ -252,6 +252,8 @@ class _Training:
                 if not self.active:
                     break
             if keeping is not None and keeping.keep(step, self.state):
+                if not self.budget.is_evaluation(step):
+                    self.look(step)  # the steps since the last look may have found better weights
                 break
         self.finish([run for run in self.active if run not in self.ended])
         return self.outcomes
