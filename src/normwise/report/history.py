@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from normwise.errors import UsageError
 from normwise.report.charts import Lines, chart_plans
 from normwise.report.columns import numbers
 from normwise.report.page import render, show
-from normwise.report.wording import brief, whole
+from normwise.report.wording import brief, number, whole
 
 CURVES = ("step", "epoch", "lr", "train_loss", "val_loss")
 _ROWS = 60  # of the table; more are thinned out evenly
@@ -71,21 +71,44 @@ def history_page(tables: HistoryTables) -> str:
         (True, True, False)
     """
     rows = tables.curves
-    kept = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _ROWS)).round().astype(int))
-    shown = rows.iloc[kept]
+    kept = np.linspace(0, len(rows) - 1, min(len(rows), _ROWS)).round().astype(int)
+    shown = rows.iloc[np.union1d(kept, np.flatnonzero(rows["step"] == tables.best))]
     return render(
         "history.html",
         tables=tables,
         figures=list(show(chart_plans("history", history_charts(tables))).values()),
-        columns=[_heading(name) for name in shown.columns],
+        columns=headings(tables),
         rows=[
             {"best": step == tables.best, "cells": cells}
-            for step, cells in zip(
-                shown["step"], map(_cells, shown.to_dict("records")), strict=True
-            )
+            for step, cells in zip(shown["step"], map(cells, shown.to_dict("records")), strict=True)
         ],
-        thinned=len(rows) - len(shown),
+        told=list(_told(tables, len(rows) - len(shown))),
     )
+
+
+def headings(tables: HistoryTables) -> list[str]:
+    """Return the names of the curves' columns, for the reader.
+
+    Example:
+        >>> curves = pd.DataFrame([dict.fromkeys([*CURVES, "val_acc"], 0.5)])
+        >>> headings(HistoryTables("digits", "", [], {}, "accuracy", curves))[-3:]
+        ['training loss', 'validation loss', 'validation accuracy']
+    """
+    names = {"lr": "learning rate", "train_loss": "training loss", "val_loss": "validation loss"}
+    if tables.scores:
+        names[tables.scores[0]] = f"validation {tables.metric}"
+    columns = map(str, tables.curves)
+    return [names.get(name) or name.replace("val_", "validation ", 1) for name in columns]
+
+
+def cells(row: Mapping[str, float]) -> list[str]:
+    """Return an evaluation as texts; what was not measured is empty.
+
+    Example:
+        >>> cells({"step": 120, "epoch": 2.0, "train_loss": float("nan"), "val_acc": 0.96})
+        ['120', '2', '', '0.9600']
+    """
+    return ["" if np.isnan(v) else _WAYS.get(name, _score)(v) for name, v in row.items()]
 
 
 def history_charts(tables: HistoryTables) -> list[Lines]:
@@ -148,13 +171,23 @@ def _falls_far(tables: HistoryTables, columns: Mapping[str, str]) -> bool:
     return len(positive) > 0 and positive.max() > _FALLS * positive.min()
 
 
-def _heading(name: str) -> str:
-    return name.replace("train_", "training ").replace("val_", "validation ").replace("_", " ")
+def _told(tables: HistoryTables, thinned: int) -> Iterator[str]:
+    """Yield what is to be said of the table of evaluations."""
+    best = tables.curves.loc[tables.curves["step"] == tables.best]
+    if np.isfinite(numbers(best, "val_loss")).any():
+        yield "The network has the weights of the row in bold, whose validation loss is lowest."
+    if thinned:
+        yield f"{thinned} rows between are left out; history.csv has all."
 
 
-def _cells(row: Mapping[str, float]) -> list[str]:
-    return [whole(v) if name == "step" else _told(v) for name, v in row.items()]
+def _score(value: float) -> str:
+    return number(value, 4)
 
 
-def _told(value: float) -> str:
-    return "" if np.isnan(value) else brief(value)
+_WAYS = {
+    "step": whole,
+    "epoch": "{:.4g}".format,
+    "lr": brief,
+    "train_loss": brief,
+    "val_loss": brief,
+}
