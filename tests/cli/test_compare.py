@@ -96,9 +96,11 @@ def test_every_word_is_an_option(normwise):
         "--augment": "noise:0.1",
         "--accumulate": "2",
         "--precision": "bf16",
+        "--early-stop": "3",
+        "--target": "0.75",
     }
     arguments = [text for pair in options.items() for text in pair]
-    ended = normwise(*SMALL, *arguments, "--out", "here")
+    ended = normwise(*SMALL, *arguments, "--stop-at-target", "--out", "here")
     assert ended.code == 0, ended.err
     identity = json.loads(Path("here/study.json").read_text())["identity"]
     wanted = {
@@ -113,6 +115,8 @@ def test_every_word_is_an_option(normwise):
         "aug": "noise:0.1",
         "accumulate": 2,
         "precision": "bf16",
+        "early_stop": 3,
+        "stop_at_target": 0.75,
     }
     assert {key: identity[key] for key in wanted} == wanted
 

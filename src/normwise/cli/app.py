@@ -10,6 +10,7 @@ from rich.console import Console
 from normwise.cli.check import check
 from normwise.cli.compare import compare
 from normwise.cli.explain import explain
+from normwise.cli.fit import fit
 from normwise.cli.fold import fold
 from normwise.cli.lab import lab
 from normwise.cli.rules import rules
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(compare)
 app.command()(check)
 app.command(context_settings={"allow_interspersed_args": False})(watch)
+app.command()(fit)
 app.command()(fold)
 app.command()(rules)
 app.command()(explain)

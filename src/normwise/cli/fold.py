@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from normwise.cli.compare import Format
+from normwise.cli.options import Format
 from normwise.errors import Problems, UsageError
 
 if TYPE_CHECKING:

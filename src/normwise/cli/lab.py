@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from normwise.cli.compare import Format
+from normwise.cli.options import Format
 from normwise.errors import UsageError
 
 lab = typer.Typer(no_args_is_help=True, help="Test what lectures say, claim by claim.")

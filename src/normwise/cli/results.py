@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from normwise.cli.compare import Format
+from normwise.cli.options import Format
 from normwise.lab import Number, Result
 from normwise.lab.book import tally
 from normwise.lab.numbers import grid

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from normwise.cli.compare import Format
+from normwise.cli.options import Format
 
 
 def rules(

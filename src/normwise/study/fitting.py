@@ -142,7 +142,7 @@ class Fitting:
                     keeping=keeping,
                 )
             interrupted = pressed()
-        trained = self._trained(network, outcome, notes, interrupted)
+        trained = self._trained(network, outcome, notes, interrupted, folder)
         if folder is not None:
             trained.save(folder)
         return trained
@@ -198,7 +198,12 @@ class Fitting:
         }
 
     def _trained(
-        self, network: nn.Module, outcome: Outcome, notes: list[str], interrupted: bool
+        self,
+        network: nn.Module,
+        outcome: Outcome,
+        notes: list[str],
+        interrupted: bool,
+        folder: Path | None,
     ) -> Trained:
         if interrupted:
             notes = [*notes, f"Ctrl-C ended the training after step {outcome.steps}."]
@@ -212,6 +217,7 @@ class Fitting:
             best=_best(outcome),
             interrupted=interrupted,
             notes=notes,
+            folder=folder,
         )
 
     def _facts(self, network: nn.Module) -> dict[str, str]:

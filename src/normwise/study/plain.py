@@ -26,6 +26,16 @@ def from_json(text: str) -> Any:
     return _numbers(json.loads(text))
 
 
+def finite(value: object) -> object:
+    """Return a value as other programs read it: None for a number that is NaN or infinite.
+
+    Example:
+        >>> finite(math.inf), finite(0.5), finite("inf")
+        (None, 0.5, 'inf')
+    """
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _plain(value: Any) -> Any:
     match value:
         case dict():

@@ -2,7 +2,6 @@
 
 import html
 import json
-import math
 import os
 import platform
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from normwise.errors import UsageError
 from normwise.files import write_text
 from normwise.report.wording import as_given
 from normwise.study.answer import answer
+from normwise.study.plain import finite
 from normwise.study.results import Results
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class Study:
             "target": self.target,
             "folder": None if self.folder is None else str(self.folder),
             "variants": [
-                {name: _finite(value) for name, value in row.items()}
+                {name: finite(value) for name, value in row.items()}
                 for row in self._summary.to_dict("records")
             ],
             "facts": dict(self.facts),
@@ -229,10 +229,6 @@ class Study:
         columns = ["variant", "runs", "estimate", "low", "high", "difference", "p", "verdict"]
         table = self._summary[columns].to_html(index=False, float_format="{:.4g}".format, na_rep="")
         return f"<p><strong>{html.escape(self.verdict)}</strong></p>{table}"
-
-
-def _finite(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def machine() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """A trained network, with its history and what its samples and predictions mean."""
 
 import html
+import json
 import math
 import os
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from normwise.errors import UsageError
 from normwise.files import write_bytes, write_text
 from normwise.samples import Samples, each, forward, tensors
 from normwise.study.factories import make, resolve_factory
-from normwise.study.plain import from_json, to_json
+from normwise.study.plain import finite, from_json, to_json
 from normwise.study.record import Record
 from normwise.study.study import METRICS
 from normwise.study.variants import Factory, parse_variants
@@ -48,6 +49,7 @@ class Trained:
         best: the step whose weights the network has.
         interrupted: whether Ctrl-C ended the training.
         notes: what a reader should know.
+        folder: where `fit` wrote it, or `load` read it; None where that is nowhere.
 
     Example:
         >>> import normwise as nw
@@ -68,6 +70,7 @@ class Trained:
     best: int
     interrupted: bool = False
     notes: list[str] = field(default_factory=list)
+    folder: Path | None = None
 
     @property
     def score(self) -> float:
@@ -170,7 +173,7 @@ class Trained:
         from normwise.report.drawing import look
 
         with look():
-            return history_charts(self._tables())[0].draw()
+            return history_charts(self.tables())[0].draw()
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
         """Write the report: one self-contained page.
@@ -180,7 +183,28 @@ class Trained:
         """
         from normwise.report import history_page
 
-        return write_text(path, history_page(self._tables()))
+        return write_text(path, history_page(self.tables()))
+
+    def to_json(self) -> str:
+        """Return the outcome for programs: verdict, notes, scores, history, facts.
+
+        A number that there is not, or that is infinite, is null.
+        """
+        told = {
+            "verdict": self.verdict,
+            "notes": self.notes,
+            "metric": self.metric_name,
+            "score": finite(self.score),
+            "best": self.best,
+            "interrupted": self.interrupted,
+            "folder": None if self.folder is None else str(self.folder),
+            "history": [
+                {name: finite(value) for name, value in row.items()}
+                for row in self.frame().to_dict("records")
+            ],
+            "facts": dict(self.facts),
+        }
+        return json.dumps(told, indent=2, allow_nan=False)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write the network and all about it.
@@ -270,9 +294,11 @@ class Trained:
             *(about["metric"], about["steps_per_epoch"]),
             Preparation.from_plain(about["preparation"]),
             *(about["facts"], about["best"], about["interrupted"], about["notes"]),
+            folder=folder,
         )
 
-    def _tables(self) -> "HistoryTables":
+    def tables(self) -> "HistoryTables":
+        """Return all that the report shows."""
         from normwise.report import HistoryTables
 
         return HistoryTables(
