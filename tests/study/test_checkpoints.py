@@ -26,6 +26,7 @@ def state(step: int) -> State:
 @pytest.fixture
 def saved(tmp_path: Path) -> Checkpoints:
     checkpoints = Checkpoints(tmp_path, IDENTITY)
+    checkpoints.begin()
     for step in (5, 10, 15):
         checkpoints.save(state(step))
     return checkpoints
@@ -41,7 +42,7 @@ def test_what_was_saved_comes_back_bit_for_bit(saved):
 
 
 def test_the_last_two_are_kept(saved, tmp_path):
-    names = sorted(path.name for path in tmp_path.iterdir())
+    names = sorted(path.name for path in tmp_path.glob("step-*"))
     assert names == [
         f"step-0000000{step}.{end}" for step in (10, 15) for end in ("json", "safetensors")
     ]
@@ -89,7 +90,7 @@ def test_a_foreign_checkpoint_tells_what_differs(saved, tmp_path):
 
 
 def test_an_older_format_is_told(saved, tmp_path):
-    for path in tmp_path.glob("*.json"):
+    for path in tmp_path.glob("step-*.json"):
         path.write_text(path.read_text().replace('"format": 1', '"format": 0'))
     with pytest.raises(UsageError, match="has format 0, and this normwise reads 1"):
         saved.load()
@@ -103,3 +104,13 @@ def test_nothing_is_ever_unpickled(saved, tmp_path):
     torch.save(Bomb(), tmp_path / "step-000000015.safetensors")
     assert saved.load()[0].step == 10
     assert not (tmp_path / "exploded").exists()
+
+
+def test_a_training_that_has_begun_is_known_before_its_first_checkpoint(tmp_path):
+    checkpoints = Checkpoints(tmp_path, IDENTITY)
+    assert not checkpoints.begun
+    checkpoints.begin()
+    assert checkpoints.begun
+    assert not Checkpoints(tmp_path, {**IDENTITY, "seed": 4}).begun
+    with pytest.raises(UsageError, match="cannot write"):
+        Checkpoints(tmp_path / "training.json" / "below a file", IDENTITY).begin()

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -222,6 +223,22 @@ def test_a_folder_that_cannot_be_used_is_told(tmp_path):
     with pytest.raises(nw.UsageError, match="holds no checkpoint to go on from"):
         nw.fit(make, arrays(), out=tmp_path / "used", resume=True, **QUICK)
     assert (tmp_path / "used" / "thesis.txt").read_text() == "mine"
+
+
+def test_a_training_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path):
+    whole = nw.fit(make, arrays(), out=tmp_path / "a", **QUICK)
+    for path in (tmp_path / "a").rglob("*"):
+        if path.is_file() and path.name != "training.json":
+            path.unlink()
+    again = nw.fit(make, arrays(), out=tmp_path / "a", resume=True, **QUICK)
+    assert same(state(again.network), state(whole.network))
+
+
+def test_labels_outside_the_classes_are_told():
+    data = nw.data.load(arrays())
+    wrong = nw.data.Split(data.val.x, data.val.y + 1)
+    with pytest.raises(nw.UsageError, match=r"the val split holds labels from 1 to 3.*3 classes"):
+        nw.fit(make, replace(data, val=wrong), **QUICK)
 
 
 def test_running_out_of_memory_says_what_to_lower():

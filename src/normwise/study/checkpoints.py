@@ -13,6 +13,7 @@ from normwise.stack import State
 from normwise.study.plain import from_json, to_json
 
 _FORMAT = 1
+_WHOSE = "training.json"
 _KEPT = 2  # the one before the last is there in case the last is damaged
 
 
@@ -29,6 +30,7 @@ class Checkpoints:
     Example:
         >>> import torch
         >>> checkpoints = Checkpoints(Path("checkpoints"), {"epochs": 3})
+        >>> checkpoints.begin()
         >>> checkpoints.save(State(10, {"w": torch.ones(2)}, {"losses_from": 8}))
         >>> state, lost = checkpoints.load()
         >>> state.step, state.tensors["w"].tolist(), lost
@@ -37,6 +39,22 @@ class Checkpoints:
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
         self._folder, self._identity = folder, from_json(to_json(dict(identity)))
+
+    def begin(self) -> None:
+        """Write down whose checkpoints these are, before anything trains.
+
+        Raises:
+            UsageError: nothing can be written there.
+        """
+        write_text(self._folder / _WHOSE, to_json(self._identity))
+
+    @property
+    def begun(self) -> bool:
+        """Whether this training has begun here, with a checkpoint or without."""
+        try:
+            return from_json((self._folder / _WHOSE).read_text()) == self._identity
+        except (OSError, ValueError):
+            return False
 
     def save(self, state: State) -> None:
         """Write a checkpoint, and remove those before the last two.

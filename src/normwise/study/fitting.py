@@ -178,8 +178,9 @@ class Fitting:
             )
         checkpoints = Checkpoints(folder / _CHECKPOINTS, self._identity(network))
         state, lost = checkpoints.load() if resume else (None, [])
-        if resume and state is None and used and _finished(folder, resume) is None:
+        if resume and state is None and used and not checkpoints.begun:
             raise UsageError(f"out={folder} holds no checkpoint to go on from: name another folder")
+        checkpoints.begin()
         skipped = [f"A checkpoint could not be used, so the one before it was: {p}" for p in lost]
         return checkpoints, state, skipped
 

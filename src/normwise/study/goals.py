@@ -42,6 +42,7 @@ def goal_problems(
     for name, weight in (loss_weights or {}).items():
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight >= 0:
             problems.append(f"loss_weights[{name!r}]={weight!r}: a weight is a number, 0 or more")
+    problems += [] if data is None else _label_problems(data)
     if loss_weights and data is not None and data.task != "heads":
         problems.append("loss_weights are for several heads, and these targets have one")
     return problems
@@ -58,6 +59,26 @@ def _head_problems(name: str, choice: Mapping[str, Any], data: Data | None) -> l
         for head in choice
         if head not in data.heads
     ]
+
+
+def _label_problems(data: Data) -> list[str]:
+    """Labels of a `Data` that was made by hand may be anything; `load` counts them from 0."""
+    problems = []
+    for split_name in ("train", "val", "test"):
+        y = getattr(data, split_name).y
+        named = y.items() if isinstance(y, dict) else [("", y)]
+        for name, labels in named:
+            classes = (data.heads[name] if name else data).classes
+            if classes is None or not len(labels):
+                continue
+            low, high = int(labels.min()), int(labels.max())
+            if low < 0 or high >= classes:
+                which = f"the {split_name} split{f' of head {name!r}' if name else ''}"
+                problems.append(
+                    f"{which} holds labels from {low} to {high}, and there are {classes} classes: "
+                    f"they are numbered 0 to {classes - 1}; nw.data.load numbers them so"
+                )
+    return problems
 
 
 def _each(choice: Any, data: Data | None) -> list[tuple[str, Any, "Head | Data | None"]]:

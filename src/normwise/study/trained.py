@@ -56,7 +56,7 @@ class Trained:
         >>> trained = nw.fit(None, "digits", epochs=3, lr=0.1)
         >>> trained.frame()["epoch"].tolist()
         [0.0, 1.0, 2.0, 3.0]
-        >>> images, labels = nw.data.load("digits", standardize=False).test[:4].x, None
+        >>> images = nw.data.load("digits", standardize=False).test[:4].x
         >>> trained.predict(images).shape
         (4,)
     """
