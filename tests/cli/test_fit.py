@@ -37,6 +37,14 @@ def test_the_table_has_the_best_and_the_last(normwise):
     assert told == [best, *steps[-5:]]
 
 
+def test_an_early_end_is_told(normwise):
+    ended = normwise(*SMALL, "--epochs", "8", "--lr", "1e-30", "--early-stop", "1", "--out", "one")
+    assert pd.read_csv("one/history.csv")["epoch"].tolist() == [0, 1]  # the weights do not move
+    assert "note: early_stop=1 ended the training after 1 of 8 epochs." in ended.out
+    assert "the lowest loss of 1 epoch." in ended.out
+    assert "note:" not in normwise(*SMALL).out
+
+
 def test_every_option_arrives(normwise, folder: Path):
     options = {
         "--variant": "layer",

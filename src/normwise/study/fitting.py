@@ -208,6 +208,8 @@ class Fitting:
     ) -> Trained:
         if interrupted:
             notes = [*notes, f"Ctrl-C ended the training after step {outcome.steps}."]
+        elif outcome.status == "done" and outcome.steps < self.budget.steps:
+            notes = [*notes, self._stopped(outcome)]
         return Trained(
             network=network.eval(),
             record=Record(self.variant.name, self.seed, outcome),
@@ -219,6 +221,13 @@ class Fitting:
             interrupted=interrupted,
             notes=notes,
             folder=folder,
+        )
+
+    def _stopped(self, outcome: Outcome) -> str:
+        epochs = outcome.steps / self.budget.steps_per_epoch
+        return (
+            f"early_stop={self.recipe.stopping.patience} ended the training after {epochs:.4g} of "
+            f"{self.settings.epochs} epochs."
         )
 
     def _facts(self, network: nn.Module) -> dict[str, str]:

@@ -91,10 +91,11 @@ class Trained:
             parts.append(f"The training diverged by step {outcome.steps}.")
         row = next(row for row in outcome.evaluations if row.step == self.best)
         if math.isfinite(row.val_loss):
+            epochs = f"{outcome.steps / self.steps_per_epoch:.4g}"
             parts.append(
                 f"Validation {self.metric_name} {row.val_metric:.4g} and loss {row.val_loss:.4g} "
                 f"at epoch {self.best / self.steps_per_epoch:.4g}, the lowest loss of "
-                f"{outcome.steps / self.steps_per_epoch:.4g} epochs."
+                f"{epochs} epoch{'' if epochs == '1' else 's'}."
             )
         else:
             parts.append(f"Training loss {outcome.evaluations[-1].train_loss:.4g} at the end.")
