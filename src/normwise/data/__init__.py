@@ -1,10 +1,13 @@
 """Datasets as tensors: train, validation and test, split and standardised alike for every run."""
 
 from normwise.data.augment import Augmentation, Erase, Noise, Rotate, Shift
-from normwise.data.dataset import Data, Split, pick_device
+from normwise.data.dataset import Data, pick_device
 from normwise.data.head import Head
 from normwise.data.loading import load
+from normwise.data.memory import Memory, read_memory
 from normwise.data.preparing import Preparation
+from normwise.data.split import Split
+from normwise.data.streamed import Streamed
 from normwise.data.whiten import Whitening, whiten
 
 __all__ = [
@@ -12,13 +15,16 @@ __all__ = [
     "Data",
     "Erase",
     "Head",
+    "Memory",
     "Noise",
     "Preparation",
     "Rotate",
     "Shift",
     "Split",
+    "Streamed",
     "Whitening",
     "load",
     "pick_device",
+    "read_memory",
     "whiten",
 ]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from normwise.data.column import Column
 from normwise.data.parts import Parts
 from normwise.data.raw import Raw
 from normwise.errors import Problems, UsageError
@@ -38,7 +39,7 @@ class Table:
         name: what the data is called.
         inputs: what the samples consist of.
         heads: what the targets consist of.
-        samples: the parts of the samples, each (N, ...).
+        samples: the parts of the samples, each an array (N, ...), or a `Column`.
         test_samples: the same for the test split, or empty where the source brings none.
         targets: the parts of the targets.
     """
@@ -46,8 +47,8 @@ class Table:
     name: str
     inputs: Parts
     heads: Parts
-    samples: list[np.ndarray]
-    test_samples: list[np.ndarray]
+    samples: list[Any]
+    test_samples: list[Any]
     targets: list[Target]
 
     @property
@@ -74,11 +75,11 @@ def tabulate(raw: Raw, problems: Problems) -> Table | None:
         Parts.of(value, role)
         for role, value in zip(roles, (*raw.train, *(raw.test or ())), strict=True)
     ]
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     for parts, values in wholes:
         for name, value in zip(parts.names, values, strict=True):
             with faults.collect():
-                arrays[name] = (read_samples if name[0] == "x" else _targets)(value, name)
+                arrays[name] = _read(value, name)
     for name, array in arrays.items():
         with faults.collect():
             _check_finite(array, name)
@@ -117,7 +118,7 @@ def _finish(
 
 def _as_wide(x: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Integers of the training split may become floats beside those of the test split."""
-    return x if x.dtype.kind == "f" else x.astype(np.result_type(x, test), copy=False)
+    return x if x.dtype.kind == "f" else x.astype(np.result_type(x.dtype, test.dtype), copy=False)
 
 
 def _target(
@@ -182,6 +183,12 @@ def _without_objects(array: np.ndarray, name: str) -> np.ndarray:
     )
 
 
+def _read(value: Any, name: str) -> Any:
+    if isinstance(value, Column):
+        return value  # its samples have been looked at, one by one
+    return (read_samples if name[0] == "x" else _targets)(value, name)
+
+
 def read_samples(value: Any, name: str) -> np.ndarray:
     """Return samples as an array that a network can take, (N, ...).
 
@@ -231,8 +238,8 @@ def _targets(value: Any, name: str) -> np.ndarray:
     return array.reshape(-1)
 
 
-def _check_finite(array: np.ndarray, name: str) -> None:
-    if array.dtype.kind != "f":
+def _check_finite(array: np.ndarray | Column, name: str) -> None:
+    if isinstance(array, Column) or array.dtype.kind != "f":
         return
     bad = ~np.isfinite(array)
     if bad.any():

@@ -1,80 +1,22 @@
 """What `load` returns: three splits of tensors, and how they came about."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from normwise.data.describe import describe, samples_text
+from normwise.data.describe import describe
 from normwise.data.head import Head
+from normwise.data.memory import available
 from normwise.data.preparing import Preparation
+from normwise.data.split import Device, Split
+from normwise.data.streamed import Streamed, streamed
 from normwise.errors import UsageError
-from normwise.samples import Samples, Targets, each, tensors
 
-Device = str | torch.device
 Scaling = Tensor | tuple[Tensor | None, ...] | dict[str, Tensor | None] | None
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Split:
-    """The samples of one split, and what is to be predicted from them.
-
-    Attributes:
-        x: the samples, shape (N, ...); a tuple or dict of such tensors for several inputs.
-        y: the targets: labels 0..C-1 of shape (N,) and dtype int64, or floats of shape (N, ...); a
-            dict of such tensors for several heads.
-
-    Example:
-        >>> Split(torch.zeros(5, 2), torch.zeros(5))
-        Split(5 samples of 2 float32)
-    """
-
-    x: Samples
-    y: Targets
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        return len(tensors(self.x)[0])
-
-    def __repr__(self) -> str:
-        return f"Split({len(self)} samples of {samples_text(self.x)})"
-
-    def __getitem__(self, rows: slice | Tensor) -> "Split":
-        """Return some of the samples with their targets."""
-        return self.each(lambda tensor: tensor[rows])
-
-    @property
-    def single(self) -> Tensor:
-        """The samples, where there is only one input.
-
-        Raises:
-            UsageError: there are several.
-        """
-        if not isinstance(self.x, Tensor):
-            raise UsageError(
-                f"one input is needed here, and the samples have several: {samples_text(self.x)}"
-            )
-        return self.x
-
-    @property
-    def device(self) -> torch.device:
-        """Where the tensors are."""
-        return tensors(self.x)[0].device
-
-    def parts(self, rows: int) -> Iterator["Split"]:
-        """Yield all samples in order, `rows` at a time."""
-        return (self[start : start + rows] for start in range(0, len(self), rows))
-
-    def each(self, function: Callable[[Tensor], Tensor]) -> "Split":
-        """Return the split with every tensor replaced by what a function makes of it."""
-        return Split(each(self.x, function), each(self.y, function))
-
-    def to(self, device: Device) -> "Split":
-        """Return the split on a device."""
-        return self.each(lambda tensor: tensor.to(device))
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +81,8 @@ class Data:
     def fingerprint(self) -> str:
         """Return 16 hex digits that change whenever a value, a shape or a dtype does.
 
-        The device does not matter, nor do the names.
+        The device does not matter, nor do the names, nor whether tensors are streamed; a `Dataset`
+        that is read as it is needed has a mark of its own, taken when it was loaded.
 
         Example:
             >>> from normwise.data import load
@@ -148,13 +91,19 @@ class Data:
         """
         digest = hashlib.blake2b(digest_size=8)
         for split in (self.train, self.val, self.test):
-            for tensor in (*tensors(split.x), *tensors(split.y)):
-                digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-                digest.update(tensor.cpu().contiguous().numpy().data)
+            split.update(digest)
         return digest.hexdigest()
 
-    def to(self, device: Device) -> "Data":
+    def to(self, device: Device, memory: int | None = None) -> "Data":
         """Return the same data on a device.
+
+        Samples that would take more than `memory` there stay where they are and are streamed: they
+        are gathered a few steps ahead, from pinned memory where the device is a GPU.
+
+        Args:
+            device: where to.
+            memory: bytes that the samples may take; None for half of what is free on a GPU that
+                they are not on yet, and for any number elsewhere.
 
         Raises:
             UsageError: there is no such device here.
@@ -165,11 +114,16 @@ class Data:
             device(type='cpu')
         """
         check_device(device)
+        place = torch.device(device)
+        splits = {"train": self.train, "val": self.val, "test": self.test}
+        whole = [split for split in splits.values() if not isinstance(split, Streamed)]
+        if memory is None and place.type == "cuda" and self.train.device.type != "cuda":
+            memory = available(place)
+        if memory is not None and sum(split.sample_bytes for split in whole) > memory:
+            splits = {name: streamed(split) for name, split in splits.items()}
         return replace(
             self,
-            train=self.train.to(device),
-            val=self.val.to(device),
-            test=self.test.to(device),
+            **{name: split.to(device) for name, split in splits.items()},
             mean=_moved(self.mean, device),
             std=_moved(self.std, device),
         )

@@ -8,7 +8,9 @@ from torch import Tensor
 from normwise.samples import Samples, tensors
 
 if TYPE_CHECKING:
-    from normwise.data.dataset import Data, Head, Split
+    from normwise.data.dataset import Data
+    from normwise.data.head import Head
+    from normwise.data.split import Split
 
 MOST_CLASSES_LISTED = 20
 FEW_VALUES = 20
@@ -121,8 +123,8 @@ def _ranges(data: "Data") -> list[list[str]]:
         if not len(split):
             rows.append([*row, *["–"] * (len(rows[0]) - 2)])
             continue
-        for x in _inputs(split.x).values():
-            row += [_number(x.min()), _number(x.max())]
+        for span in split.ranges():
+            row += ["–", "–"] if span is None else [f"{value:.4g}" for value in span]
         for head in values:
             y = _targets(split, head)
             row += [_number(value) for value in (y.min(), y.max(), y.mean())]

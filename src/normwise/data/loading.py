@@ -1,17 +1,24 @@
 """From whatever the user has to three splits of tensors."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from normwise.data.arrays import Table, Target, tabulate
-from normwise.data.dataset import Data, Device, Split, check_device
+from normwise.data.arrays import Table, tabulate
+from normwise.data.column import Column
+from normwise.data.dataset import Data, check_device
 from normwise.data.head import Head
+from normwise.data.memory import Memory, available, read_memory
 from normwise.data.sources import find
+from normwise.data.split import Device, Split
 from normwise.data.splits import VAL_SHARE, Rows, Size, check_seed, check_size, divide
-from normwise.data.standardize import Scale
+from normwise.data.standardize import CHUNK, Moments, Scale
+from normwise.data.streamed import Streamed, outlines
 from normwise.errors import Problems, UsageError
+from normwise.samples import tensors
 
 
 def load(
@@ -22,6 +29,8 @@ def load(
     seed: int = 0,
     standardize: bool = True,
     device: Device = "cpu",
+    memory: Memory | None = None,
+    readers: int | None = None,
 ) -> Data:
     """Load a dataset, split it and standardise it.
 
@@ -35,10 +44,16 @@ def load(
     in float64: per feature for vectors, per channel (dimension 1) for samples with two dimensions
     or more. What is constant is centred only.
 
+    Samples that take more than `memory` are streamed while a network trains, and every run trains
+    alone; the results are the same, bit for bit. A `Dataset` is then read twice here (all of it for
+    labels, checks and a fingerprint, the training split for mean and standard deviation) and again
+    in every epoch. A random transform in it is drawn anew for every batch, by the numbers of the
+    samples in it, so that a training can be repeated and resumed.
+
     Args:
         source: ``"digits"`` (scikit-learn's 8x8 digits) or ``"mnist"``; arrays, tensors, lists or
             data frames as ``(x, y)`` or ``(x_train, y_train, x_test, y_test)``; a torch `Dataset`
-            of pairs ``(x, y)``, or two of them (train, test), each read once; the path of an
+            of pairs ``(x, y)``, or two of them (train, test), each read once where it fits; the path of an
             ``.npz`` or ``.safetensors`` file with arrays so named; ``"file.py:function"``,
             ``"module:function"`` or a function, which is called without arguments and returns any
             of these. A `Data` is returned as it is, whatever else is asked for. For a network with
@@ -52,6 +67,10 @@ def load(
         seed: the splits depend on this and on nothing else, 0 to 2**32 - 1.
         standardize: whether to standardise.
         device: where the tensors go.
+        memory: what the samples may take, as a number of bytes or a text such as ``"2GB"``; None
+            for half of what is available: in this machine for a `Dataset`, on a GPU for tensors.
+        readers: processes that read a `Dataset` that does not fit; None for one a core, 4 at most,
+            0 to read in this one.
 
     Returns:
         The data. Train and validation split are in random order.
@@ -75,16 +94,21 @@ def load(
             check_size(name, size)
     with problems.collect():
         check_seed(seed)
+    bound = None
     with problems.collect():
         check_device(device)
+    with problems.collect():
+        bound = None if memory is None else read_memory(memory)
+    with problems.collect():
+        _check_readers(readers)
     settings_fit = not problems.found
     try:
-        found = find(source)
+        found = find(source, bound or available(torch.device("cpu")), readers)
     except UsageError as error:
         raise UsageError(*problems.found, *error.problems) from error
     if isinstance(found, Data):
         problems.raise_if_any()
-        return found.to(device)
+        return found.to(device, bound)
 
     table, rows = tabulate(found, problems), None
     if table and settings_fit:
@@ -94,14 +118,17 @@ def load(
     problems.raise_if_any()
     assert table is not None
     assert rows is not None
-    return _assemble(table, rows, standardize).to(device)
+    return _assemble(table, rows, standardize).to(device, bound)
+
+
+def _check_readers(readers: int | None) -> None:
+    right = isinstance(readers, int) and not isinstance(readers, bool) and readers >= 0
+    if readers is not None and not right:
+        raise UsageError(f"readers={readers!r}: give a number of processes, 0 to read in this one")
 
 
 def _assemble(table: Table, rows: Rows, standardize: bool) -> Data:
-    scales = [
-        Scale.of(x[rows.train]) if standardize and np.issubdtype(x.dtype, np.floating) else None
-        for x in table.samples
-    ]
+    scales = _scales(table, rows.train, standardize)
     scaled = any(scales)
     heads = [
         Head(
@@ -128,25 +155,50 @@ def _assemble(table: Table, rows: Rows, standardize: bool) -> Data:
     )
 
 
-def _head(target: Target) -> Head:
-    task = "classes" if target.labels else "regression"
-    return Head(task, len(target.labels) or None, target.labels)
+def _scales(table: Table, rows: np.ndarray, standardize: bool) -> list[Scale | None]:
+    floats = [np.issubdtype(x.dtype, np.floating) for x in table.samples]
+    moments = [Moments() if standardize and each else None for each in floats]
+    if any(moments):
+        for chunk in _chunks(table, rows):
+            for moment, x in zip(moments, chunk, strict=True):
+                if moment is not None:
+                    moment.add(x)
+    return [None if moment is None else moment.scale() for moment in moments]
+
+
+def _chunks(table: Table, rows: np.ndarray) -> Iterator[list[np.ndarray]]:
+    if isinstance(table.samples[0], Column):
+        unscaled = _stream(table, table.samples, [None] * len(table.samples), rows)
+        for part in unscaled.parts(CHUNK):
+            yield [x.numpy() for x in tensors(part.x)]
+        return
+    for start in range(0, len(rows), CHUNK):
+        yield [x[rows[start : start + CHUNK]] for x in table.samples]
+
+
+def _stream(
+    table: Table, columns: list[Any], scales: list[Scale | None], rows: np.ndarray, y: Any = ()
+) -> Streamed:
+    """Return a split of a dataset that is read as it is needed."""
+    dtypes = [column.dtype for column in columns]
+    reading = replace(columns[0].reading, dtypes=dtypes, scales=scales)
+    x = table.inputs.join(outlines(reading, len(rows)))
+    return Streamed(x, y, reading, torch.from_numpy(rows), torch.device("cpu"))
 
 
 def _split(table: Table, scales: list[Scale | None], rows: np.ndarray | None) -> Split:
     """Return the split of these rows, or the source's own test split."""
-    if rows is None:
-        x, y = table.test_samples, [target.test for target in table.targets]
-    else:
-        x, y = [each[rows] for each in table.samples], [each.y[rows] for each in table.targets]
+    own = rows is None
+    x = table.test_samples if own else table.samples
+    y = [target.test if own else target.y[rows] for target in table.targets]
+    targets = table.heads.join([torch.tensor(part) for part in y])
+    if isinstance(x[0], Column):
+        return _stream(table, x, scales, np.arange(len(x[0])) if own else rows, targets)
     samples = [
         torch.from_numpy(scale.apply(part) if scale else np.array(part))
-        for part, scale in zip(x, scales, strict=True)
+        for part, scale in zip(x if own else (each[rows] for each in x), scales, strict=True)
     ]
-    return Split(
-        table.inputs.join(samples),
-        table.heads.join([torch.tensor(part) for part in y]),  # type: ignore[arg-type]
-    )
+    return Split(table.inputs.join(samples), targets)  # type: ignore[arg-type]
 
 
 def _tensor(values: np.ndarray | None) -> torch.Tensor | None:

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from normwise.data.column import Column
+
 Value = TypeVar("Value")
 Key = int | str
 
@@ -56,4 +58,6 @@ class Parts:
 
 
 def _is_array(value: Any) -> bool:
+    if isinstance(value, Column):
+        return True
     return len(np.shape(value) if hasattr(value, "__array__") else ()) > 0

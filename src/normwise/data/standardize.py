@@ -1,6 +1,5 @@
 """Mean 0 and variance 1, from the training split alone."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,26 +19,11 @@ class Scale:
 
     @classmethod
     def of(cls, x: np.ndarray) -> "Scale":
-        """Measure samples of shape (N, F), per feature, or (N, C, ...), per channel.
-
-        In two passes: the squares are taken of what is left after subtracting the mean, so that a
-        mean far from 0 costs no digits. A constant is to be centred exactly, and not divided.
-        """
-        flat = x.reshape(len(x), x.shape[1], -1)
-        count = flat.shape[0] * flat.shape[2]
-        mean, squares = np.zeros(x.shape[1]), np.zeros(x.shape[1])
-        for part in _chunks(flat):
-            mean += part.sum(axis=(0, 2)) / count
-        for part in _chunks(flat):
-            squares += np.square(part - mean[:, None]).sum(axis=(0, 2))
-        std = np.sqrt(squares / count)
-        lowest, highest = flat.min(axis=(0, 2)), flat.max(axis=(0, 2))
-        constant = lowest == highest
-        shape = (x.shape[1],) + (1,) * (x.ndim - 2)
-        return cls(
-            np.where(constant, lowest, mean).reshape(shape),
-            np.where(constant, 1.0, std).reshape(shape),
-        )
+        """Measure samples of shape (N, F), per feature, or (N, C, ...), per channel."""
+        moments = Moments()
+        for start in range(0, len(x), CHUNK):
+            moments.add(x[start : start + CHUNK])
+        return moments.scale()
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         """Return samples standardised, as a new array of the same dtype."""
@@ -50,6 +34,43 @@ class Scale:
         return out
 
 
-def _chunks(x: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(x), CHUNK):
-        yield x[start : start + CHUNK].astype(np.float64)
+class Moments:
+    """Mean and variance of samples that come in chunks of `CHUNK`, in one pass.
+
+    The squares are taken of what is left after subtracting the mean of the chunk, so that a mean
+    far from 0 costs no digits. A constant is to be centred exactly, and not divided.
+
+    Source: Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing
+    Sample Variances" (1979).
+    """
+
+    def __init__(self) -> None:
+        self._count, self._dims = 0, 2
+        self._mean, self._squares = np.zeros(1), np.zeros(1)
+        self._lowest, self._highest = np.full(1, np.inf), np.full(1, -np.inf)
+
+    def add(self, chunk: np.ndarray) -> None:
+        """Take samples in."""
+        self._dims = chunk.ndim
+        # In one order in memory: numpy adds in another for another order.
+        flat = np.ascontiguousarray(chunk, np.float64).reshape(*chunk.shape[:2], -1)
+        new = flat.shape[0] * flat.shape[2]
+        middle = flat.sum(axis=(0, 2)) / new
+        squares = np.square(flat - middle[:, None]).sum(axis=(0, 2))
+        shift = middle - self._mean
+        share = new / (self._count + new)
+        self._squares = self._squares + squares + np.square(shift) * (self._count * share)
+        self._mean = self._mean + shift * share
+        self._count += new
+        self._lowest = np.minimum(self._lowest, flat.min(axis=(0, 2)))
+        self._highest = np.maximum(self._highest, flat.max(axis=(0, 2)))
+
+    def scale(self) -> Scale:
+        """Return what to subtract and divide by."""
+        constant = self._lowest == self._highest
+        std = np.sqrt(self._squares / self._count)
+        shape = (len(self._mean),) + (1,) * (self._dims - 2)
+        return Scale(
+            np.where(constant, self._lowest, self._mean).reshape(shape),
+            np.where(constant, 1.0, std).reshape(shape),
+        )

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from normwise.data.dataset import Data, Split
+from normwise.data.dataset import Data
+from normwise.data.split import Split
 from normwise.data.standardize import CHUNK
 from normwise.errors import Problems, UsageError, suggest
 

@@ -1,12 +1,13 @@
 """Where the batches of a training come from."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from normwise.data import Split
+from normwise.data import Split, Streamed
 from normwise.samples import like, tensors
 
 
@@ -19,6 +20,11 @@ class Feed(Protocol):
         >>> batch.y.tolist()
         [[0, 1], [4, 5]]
     """
+
+    @property
+    def place(self) -> torch.device:
+        """The device where numbers of samples are wanted."""
+        ...
 
     def batches(self, rows: Iterable[Tensor]) -> Iterator[Split]:
         """Yield the samples with these numbers, on the device.
@@ -42,6 +48,11 @@ class Resident:
     def __init__(self, split: Split) -> None:
         self._split = split
 
+    @property
+    def place(self) -> torch.device:
+        """The device of the samples."""
+        return self._split.device
+
     def batches(self, rows: Iterable[Tensor]) -> Iterator[Split]:
         """Yield the samples with these numbers."""
         split = self._split
@@ -57,3 +68,44 @@ class Resident:
             parts = [out.unflatten(0, tuple(numbers.shape)) for out in gathered]
             inputs = len(tensors(split.x))
             yield Split(like(split.x, parts[:inputs]), like(split.y, parts[inputs:]))  # type: ignore
+
+
+class Streaming:
+    """Samples that are brought to the device a few steps ahead.
+
+    Numbers are therefore taken ahead as well: they must not depend on how the training goes.
+
+    Args:
+        split: the samples.
+    """
+
+    def __init__(self, split: Streamed) -> None:
+        self._split = split
+
+    @property
+    def place(self) -> torch.device:
+        """The CPU, where samples are gathered."""
+        return torch.device("cpu")
+
+    def batches(self, rows: Iterable[Tensor]) -> Iterator[Split]:
+        """Yield the samples with these numbers."""
+        shapes: deque[tuple[int, ...]] = deque()
+
+        def flat() -> Iterator[Tensor]:
+            for numbers in rows:
+                shapes.append(tuple(numbers.shape))
+                yield numbers.flatten()
+
+        for batch in self._split.gather(flat()):
+            shape = shapes.popleft()
+            yield batch.each(lambda tensor, shape=shape: tensor.unflatten(0, shape))
+
+
+def feed_of(split: Split) -> Feed:
+    """Return what brings the batches of a split.
+
+    Example:
+        >>> type(feed_of(Split(torch.zeros(2, 1), torch.zeros(2)))).__name__
+        'Resident'
+    """
+    return Streaming(split) if isinstance(split, Streamed) else Resident(split)

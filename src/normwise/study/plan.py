@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from normwise.data import Data, Split, load, pick_device
+from normwise.data import Data, Streamed, load, pick_device
 from normwise.errors import Problems
 from normwise.samples import forward, tensors
 from normwise.stack import Budget, Processes, Recipe
@@ -266,7 +266,8 @@ def _worker_problems(workers: int, device: torch.device) -> list[str]:
 
 def described_splits(data: Data) -> str:
     """Say how many samples each split has."""
-    return f"{len(data.train)} to train, {len(data.val)} to validate, {len(data.test)} to test"
+    told = f"{len(data.train)} to train, {len(data.val)} to validate, {len(data.test)} to test"
+    return f"{told}; streamed" if isinstance(data.train, Streamed) else told
 
 
 def described(settings: Settings) -> str:
@@ -287,8 +288,5 @@ def in_dtype_of(network: nn.Module, data: Data) -> Data:
     floating = {x.dtype for x in tensors(data.train.x) if x.is_floating_point()}
     if not dtypes or floating <= {dtypes[0]}:
         return data
-
-    def cast(split: Split) -> Split:
-        return split.each(lambda t: t.to(dtypes[0]) if t.is_floating_point() else t)
-
-    return replace(data, train=cast(data.train), val=cast(data.val), test=cast(data.test))
+    splits = {"train": data.train, "val": data.val, "test": data.test}
+    return replace(data, **{name: split.cast(dtypes[0]) for name, split in splits.items()})

@@ -1,0 +1,274 @@
+"""A map-style dataset that does not fit in memory, read by torch's DataLoader."""
+
+import hashlib
+import random
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import joblib
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from normwise.data.arrays import as_array, read_samples
+from normwise.data.column import Column
+from normwise.data.joining import check_shape, join_parts, read_pair
+from normwise.data.parts import Parts
+from normwise.data.standardize import Scale
+from normwise.errors import UsageError
+
+_MOST_READERS = 4
+Rows = list[Tensor]  # numbers of samples that are read in one go, part by part
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Brings the samples of a dataset, prepared for the network.
+
+    Random numbers that the dataset draws depend on the numbers of the samples that are read
+    together, and on nothing else: not on the workers, nor on what was read before. The states of
+    the random generators stay as they were.
+
+    Attributes:
+        dataset: the user's.
+        name: what it is called in messages.
+        inputs: what the samples consist of.
+        shapes: of a sample, input by input.
+        dtypes: that the inputs are to have.
+        scales: how they are standardised.
+        floating: the dtype that floats get in the end; None leaves them.
+        readers: worker processes, 0 to read in this one.
+        mark: of all that the dataset holds.
+    """
+
+    dataset: Dataset[Any]
+    name: str
+    inputs: Parts
+    shapes: list[tuple[int, ...]]
+    dtypes: list[np.dtype[Any]]
+    scales: list[Scale | None]
+    floating: torch.dtype | None
+    readers: int
+    mark: bytes
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of a sample."""
+        sizes = zip(self.shapes, self.dtypes, strict=True)
+        return sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in sizes)
+
+    @property
+    def example(self) -> list[Tensor]:
+        """Tensors of one sample each, without values."""
+        return [
+            self._cast(torch.from_numpy(np.empty((0, *shape), dtype)))
+            for shape, dtype in zip(self.shapes, self.dtypes, strict=True)
+        ]
+
+    def fetch(self, rows: Iterable[Rows], pinned: bool, at_once: bool) -> Iterator[list[Tensor]]:
+        """Yield the samples of each list of rows, joined.
+
+        Raises:
+            UsageError: a sample cannot be read, or a worker died.
+        """
+        readers = 0 if at_once else self.readers
+        for tensors in _supplied(self.dataset, self.name, rows, self._prepared, readers):
+            yield [tensor.pin_memory() for tensor in tensors] if pinned else tensors
+
+    def cast(self, dtype: torch.dtype) -> "Reading":
+        """Return a reading whose floats have another dtype."""
+        return replace(self, floating=dtype)
+
+    def update(self, digest: Any, rows: Tensor) -> None:
+        """Put what is read of these rows into a digest, without reading it."""
+        scales = [None if s is None else (s.mean.tolist(), s.std.tolist()) for s in self.scales]
+        told = f"{self.shapes} {self.dtypes} {self.floating} {scales}"
+        digest.update(self.mark + told.encode())
+        digest.update(rows.numpy().data)
+
+    def _prepared(self, xs: list[Any], ys: list[Any], numbers: list[int]) -> list[Tensor]:
+        del ys
+        arrays = _arrays(xs, self.inputs, self.shapes, numbers)
+        tensors = []
+        for array, dtype, scale in zip(arrays, self.dtypes, self.scales, strict=True):
+            array = array.astype(dtype, copy=False)
+            array = scale.apply(array) if scale else np.ascontiguousarray(array)
+            tensors.append(self._cast(torch.from_numpy(array)))
+        return tensors
+
+    def _cast(self, tensor: Tensor) -> Tensor:
+        floats = self.floating is not None and tensor.is_floating_point()
+        return tensor.to(self.floating) if floats else tensor
+
+
+def sample_size(dataset: Dataset[Any], name: str) -> int:
+    """Return the bytes of the first sample."""
+    with _drawing(torch.tensor([0])):
+        x, _ = read_pair(dataset, 0, name)
+    _, values = Parts.of(join_parts([x], f"x of {name}", [0]), "x")
+    return sum(read_samples(value, f"x of {name}").nbytes for value in values)
+
+
+def scan(dataset: Dataset[Any], count: int, name: str, readers: int | None) -> tuple[Any, Any]:
+    """Look at every sample once; return its inputs as columns, and the targets as arrays.
+
+    Raises:
+        UsageError: a sample raises or is no pair, is unlike the first, or is not finite.
+    """
+    readers = min(joblib.cpu_count(), _MOST_READERS) if readers is None else readers
+    with _drawing(torch.tensor([0])):
+        x, y = read_pair(dataset, 0, name)
+    inputs, values = Parts.of(join_parts([x], f"x of {name}", [0]), f"x of {name}")
+    heads, _ = Parts.of(y, f"y of {name}")
+    first = [read_samples(v, part) for v, part in zip(values, inputs.names, strict=True)]
+    shapes = [array.shape[1:] for array in first]
+    at_once = max(1, PIECE // max(1, sum(array.nbytes for array in first)))
+    look = partial(_looked_at, inputs=inputs, heads=heads, shapes=shapes)
+    digest = hashlib.blake2b(digest_size=8)
+    dtypes: list[set[np.dtype[Any]]] = [set() for _ in shapes]
+    targets: list[list[np.ndarray]] = [[] for _ in heads.names]
+    rows = ([piece] for piece in torch.arange(count).split(at_once))
+    for mark, found, ys in _supplied(dataset, name, rows, look, readers):
+        digest.update(mark)
+        for known, dtype in zip(dtypes, found, strict=True):
+            known.add(dtype)
+        for column, y in zip(targets, ys, strict=True):
+            column.append(y)
+    common = [np.result_type(*known) for known in dtypes]
+    reading = Reading(
+        *(dataset, name, inputs, shapes, common, [None] * len(shapes), None, readers),
+        digest.digest(),
+    )
+    columns = [
+        Column(reading, (count, *shape), dtype) for shape, dtype in zip(shapes, common, strict=True)
+    ]
+    return inputs.join(columns), heads.join([np.concatenate(column) for column in targets])
+
+
+PIECE = 4 << 20  # bytes of samples that are read, gathered or moved in one go
+
+
+def _looked_at(
+    xs: list[Any],
+    ys: list[Any],
+    numbers: list[int],
+    inputs: Parts,
+    heads: Parts,
+    shapes: list[tuple[int, ...]],
+) -> tuple[bytes, list[np.dtype[Any]], list[np.ndarray]]:
+    """Check samples; return a mark of them, the dtypes of their parts, and their targets."""
+    arrays = _arrays(xs, inputs, shapes, numbers)
+    digest = hashlib.blake2b(digest_size=8)
+    for array, name in zip(arrays, inputs.names, strict=True):
+        if array.dtype.kind == "f":
+            finite = np.isfinite(array).reshape(len(array), -1).all(1)
+            if not finite.all():
+                raise UsageError(
+                    f"{name} holds NaN or infinite values at sample {numbers[int(finite.argmin())]}"
+                    ": leave this sample out or fill the values in"
+                )
+        digest.update(np.ascontiguousarray(array).data)
+    parts, values = Parts.of(join_parts(ys, heads.whole, numbers), heads.whole)
+    _check_parts(parts, heads, numbers)
+    targets = [as_array(v, name) for v, name in zip(values, heads.names, strict=True)]
+    return digest.digest(), [array.dtype for array in arrays], targets
+
+
+def _arrays(
+    xs: list[Any], inputs: Parts, shapes: list[tuple[int, ...]], numbers: list[int]
+) -> list[np.ndarray]:
+    """Samples as one array for each input, of the shapes of sample 0."""
+    parts, values = Parts.of(join_parts(xs, inputs.whole, numbers), inputs.whole)
+    _check_parts(parts, inputs, numbers)
+    arrays = [read_samples(v, name) for v, name in zip(values, inputs.names, strict=True)]
+    for array, name, shape in zip(arrays, inputs.names, shapes, strict=True):
+        check_shape(array.shape[1:], shape, name, numbers[0], 0)
+    return arrays
+
+
+def _check_parts(parts: Parts, first: Parts, numbers: list[int]) -> None:
+    if parts.keys != first.keys:
+        raise UsageError(
+            f"{first.whole}: sample {numbers[0]} consists of {', '.join(parts.names)} but sample 0 "
+            f"of {', '.join(first.names)}: they must have the same parts"
+        )
+
+
+Made = Callable[[list[Any], list[Any], list[int]], Any]
+
+
+def _supplied(
+    dataset: Dataset[Any], name: str, rows: Iterable[Rows], make: Made, readers: int
+) -> Iterator[Any]:
+    """Yield what is made of the samples of each list of rows, in turn."""
+    loader = DataLoader(
+        _Pieces(dataset, name, make),
+        batch_size=None,
+        sampler=rows,  # type: ignore[arg-type]  # any iterable will do
+        num_workers=readers,
+        collate_fn=_as_it_is,
+        # Otherwise torch's global stream would be drawn from, and with it the dropout masks.
+        generator=torch.Generator(),
+    )
+    try:
+        for made in loader:
+            if isinstance(made, _Failed):
+                raise UsageError(*made.problems)
+            yield made
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise UsageError(
+            f"a process that read {name} died: is there too little memory, or shared memory? Read "
+            f"with fewer than {readers} processes (readers=), 0 to read in this one"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """Travels from a worker in place of an exception, which would arrive with its traceback."""
+
+    problems: tuple[str, ...]
+
+
+class _Pieces(Dataset[Any]):
+    """Indexed by rows of samples; what workers hold."""
+
+    def __init__(self, dataset: Dataset[Any], name: str, make: Made) -> None:
+        self._dataset, self._name, self._make = dataset, name, make
+
+    def __getitem__(self, rows: Rows) -> Any:
+        try:
+            pairs = []
+            for numbers in rows:
+                with _drawing(numbers):
+                    pairs += [read_pair(self._dataset, i, self._name) for i in numbers.tolist()]
+            xs, ys = zip(*pairs, strict=True)
+            return self._make(list(xs), list(ys), torch.cat(rows).tolist())
+        except UsageError as error:
+            return _Failed(error.problems)
+
+
+def _as_it_is(made: Any) -> Any:
+    return made
+
+
+@contextmanager
+def _drawing(numbers: Tensor) -> Iterator[None]:
+    """Seed all global generators of the CPU by the numbers of samples, for a while."""
+    mark = hashlib.blake2b(numbers.numpy().data, digest_size=4).digest()
+    seed = int.from_bytes(mark, "little")
+    before = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    torch.default_generator.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before[0])
+        np.random.set_state(before[1])
+        random.setstate(before[2])

@@ -1,0 +1,252 @@
+"""Samples that do not fit where they are used, and are brought there batch by batch."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from normwise.data.reading import PIECE, Rows
+from normwise.data.split import Device, Split, add_tensor
+from normwise.samples import each, like, tensors
+
+_AHEAD = 2  # pieces that are gathered while one is used
+
+
+class Source(Protocol):
+    """Where streamed samples are.
+
+    Example:
+        >>> source: Source = Held([torch.arange(8.0)[:, None]])
+        >>> [[found]] = source.fetch([[torch.tensor([2, 5])]], pinned=False, at_once=True)
+        >>> found.flatten().tolist()
+        [2.0, 5.0]
+    """
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of a sample."""
+        ...
+
+    @property
+    def example(self) -> list[Tensor]:
+        """A tensor for each input, of the right dtype and shape from dimension 1 on."""
+        ...
+
+    def fetch(self, rows: Iterable[Rows], pinned: bool, at_once: bool) -> Iterator[list[Tensor]]:
+        """Yield the samples of each list of rows, joined, in memory of the CPU.
+
+        Args:
+            rows: numbers of samples. More of them are taken than are needed next.
+            pinned: whether the memory is to be pinned.
+            at_once: whether little is asked for, for which it does not pay to look ahead.
+        """
+        ...
+
+    def cast(self, dtype: torch.dtype) -> "Source":
+        """Return a source whose floats have another dtype."""
+        ...
+
+    def update(self, digest: Any, rows: Tensor) -> None:
+        """Put what is known of these samples into a digest, without reading from a disk."""
+        ...
+
+
+@dataclass(frozen=True)
+class Held:
+    """Samples in memory of the CPU, too many for the device.
+
+    Attributes:
+        parts: of the samples, input by input.
+    """
+
+    parts: list[Tensor]
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of a sample."""
+        return sum(part[:1].nbytes for part in self.parts)
+
+    @property
+    def example(self) -> list[Tensor]:
+        """The samples."""
+        return self.parts
+
+    def fetch(self, rows: Iterable[Rows], pinned: bool, at_once: bool) -> Iterator[list[Tensor]]:
+        """Yield the samples of each list of rows, gathered by a thread of its own."""
+        if at_once:
+            yield from (self._gathered(numbers, pinned) for numbers in rows)
+            return
+        ahead: deque[Future[list[Tensor]]] = deque()
+        with ThreadPoolExecutor(1) as thread:
+            for numbers in rows:
+                ahead.append(thread.submit(self._gathered, numbers, pinned))
+                if len(ahead) > _AHEAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+    def cast(self, dtype: torch.dtype) -> "Held":
+        """Return a source whose floats have another dtype."""
+        return Held([part.to(dtype) if part.is_floating_point() else part for part in self.parts])
+
+    def update(self, digest: Any, rows: Tensor) -> None:
+        """Put the samples into a digest, as if they were not streamed."""
+        for part in self.parts:
+            add_tensor(digest, part[rows])
+
+    def _gathered(self, rows: Rows, pinned: bool) -> list[Tensor]:
+        numbers = torch.cat(rows)
+        return [
+            torch.index_select(
+                part,
+                0,
+                numbers,
+                out=torch.empty(
+                    (len(numbers), *part.shape[1:]), dtype=part.dtype, pin_memory=pinned
+                ),
+            )
+            for part in self.parts
+        ]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Streamed(Split):
+    """A split whose samples are not on the device: `x` has their shapes and dtypes, no values.
+
+    Attributes:
+        source: where the samples are.
+        rows: the number in the source of every sample here, on the CPU.
+        place: the device where they are used.
+
+    Example:
+        >>> split = streamed(Split(torch.arange(8.0)[:, None], torch.arange(8)))
+        >>> split, split[2:4].x.flatten().tolist()
+        (Streamed(8 samples of 1 float32), [2.0, 3.0])
+    """
+
+    source: Source
+    rows: Tensor
+    place: torch.device
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace("Split", "Streamed", 1)
+
+    def __getitem__(self, rows: slice | Tensor) -> Split:
+        """Return some of the samples with their targets, on the device."""
+        numbers = torch.arange(len(self))[rows.cpu() if isinstance(rows, Tensor) else rows]
+        if not len(numbers):
+            empty = [torch.empty_like(part[:0], device=self.place) for part in tensors(self.x)]
+            return Split(like(self.x, empty), each(self.y, lambda y: y[:0]))
+        [part] = self.gather([numbers], at_once=True)
+        return part
+
+    @property
+    def device(self) -> torch.device:
+        """Where the samples are used."""
+        return self.place
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of all samples, were they in memory."""
+        return len(self) * self.source.sample_bytes
+
+    def gather(self, batches: Iterable[Tensor], at_once: bool = False) -> Iterator[Split]:
+        """Yield batches of samples, on the device.
+
+        Args:
+            batches: the numbers of the samples of each, on the CPU, shape (samples,). More of them
+                are taken than are needed next.
+            at_once: whether they are few, for which it does not pay to look ahead.
+        """
+        cuda = self.place.type == "cuda"
+        limit = max(1, PIECE // max(1, self.source.sample_bytes))
+        asked: deque[tuple[Tensor, int]] = deque()  # batches, and in how many segments
+        taken: deque[list[int]] = deque()  # the lengths of the segments of each piece
+        segments = _segments(batches, limit, asked)
+        pieces = _pieces(segments, limit, taken)
+        rows = ([self.rows[numbers] for numbers in piece] for piece in pieces)
+        got: list[list[Tensor]] = []
+        for piece in self.source.fetch(rows, cuda, at_once):
+            moved = [part.to(self.place, non_blocking=cuda) for part in piece]
+            lengths = taken.popleft()
+            for segment in zip(*(part.split(lengths) for part in moved), strict=True):
+                got.append(list(segment))
+                if len(got) == asked[0][1]:
+                    yield self._batch(asked.popleft()[0], got)
+                    got = []
+
+    def _batch(self, numbers: Tensor, segments: list[list[Tensor]]) -> Split:
+        parts = [p[0] if len(p) == 1 else torch.cat(p) for p in zip(*segments, strict=True)]
+        rows = numbers.to(self.place)
+        return Split(like(self.x, parts), each(self.y, lambda y: y[rows]))
+
+    def parts(self, rows: int) -> Iterator[Split]:
+        """Yield all samples in order, `rows` at a time."""
+        return self.gather(torch.arange(len(self)).split(rows)) if len(self) else iter(())
+
+    def cast(self, dtype: torch.dtype) -> "Streamed":
+        """Return the split with every tensor of floats in another dtype."""
+        y = Split(self.y, self.y).cast(dtype).y
+        source = self.source.cast(dtype)
+        x = like(self.x, outlines(source, len(self)))
+        return replace(self, x=x, y=y, source=source)
+
+    def update(self, digest: Any) -> None:
+        """Put all that is known of the samples into a digest, and their targets."""
+        self.source.update(digest, self.rows)
+        for tensor in tensors(self.y):
+            add_tensor(digest, tensor)
+
+    def ranges(self) -> list[tuple[float, float] | None]:
+        """Return None for every input."""
+        return [None for _ in tensors(self.x)]
+
+    def to(self, device: Device) -> "Streamed":
+        """Return the split for use on a device."""
+        y = each(self.y, lambda tensor: tensor.to(device))
+        return replace(self, y=y, place=torch.device(device))
+
+
+def streamed(split: Split) -> Streamed:
+    """Return a split that stays in memory of the CPU and is moved batch by batch."""
+    if isinstance(split, Streamed):
+        return split
+    held = Held([part.cpu() for part in tensors(split.x)])
+    x = like(split.x, outlines(held, len(split)))
+    return Streamed(x, split.y, held, torch.arange(len(split)), split.device)
+
+
+def outlines(source: Source, samples: int) -> list[Tensor]:
+    """Return tensors without values, for each input, as if so many samples were there."""
+    return [
+        torch.empty((samples, *part.shape[1:]), dtype=part.dtype, device="meta")
+        for part in source.example
+    ]
+
+
+def _segments(
+    batches: Iterable[Tensor], limit: int, asked: deque[tuple[Tensor, int]]
+) -> Iterator[Tensor]:
+    """Cut batches that are larger than a piece; note in how many segments each is."""
+    for numbers in batches:
+        parts = numbers.split(limit)
+        asked.append((numbers, len(parts)))
+        yield from parts
+
+
+def _pieces(segments: Iterable[Tensor], limit: int, taken: deque[list[int]]) -> Iterator[Rows]:
+    """Put small segments together, as many as are fetched in one go; note their lengths."""
+    piece: Rows = []
+    for segment in segments:
+        if piece and sum(map(len, piece)) + len(segment) > limit:
+            taken.append([len(part) for part in piece])
+            yield piece
+            piece = []
+        piece.append(segment)
+    if piece:
+        taken.append([len(part) for part in piece])
+        yield piece
