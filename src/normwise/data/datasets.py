@@ -69,9 +69,7 @@ def _count(dataset: Dataset[Any], name: str) -> int:
     return count
 
 
-def _fit(
-    counted: list[tuple[Dataset[Any], int, str]], memory: int, problems: Problems
-) -> bool:
+def _fit(counted: list[tuple[Dataset[Any], int, str]], memory: int, problems: Problems) -> bool:
     """Tell whether all samples fit in memory, if they are as large as the first."""
     total = 0
     for dataset, count, name in counted:

@@ -53,13 +53,13 @@ def load(
     Args:
         source: ``"digits"`` (scikit-learn's 8x8 digits) or ``"mnist"``; arrays, tensors, lists or
             data frames as ``(x, y)`` or ``(x_train, y_train, x_test, y_test)``; a torch `Dataset`
-            of pairs ``(x, y)``, or two of them (train, test), each read once where it fits; the path of an
-            ``.npz`` or ``.safetensors`` file with arrays so named; ``"file.py:function"``,
-            ``"module:function"`` or a function, which is called without arguments and returns any
-            of these. A `Data` is returned as it is, whatever else is asked for. For a network with
-            several inputs ``x`` is a tuple of arrays (its positional arguments) or a dict (its
-            named ones), for several heads ``y`` is a dict; the first head with classes decides how
-            the splits are stratified.
+            of pairs ``(x, y)``, or two of them (train, test), each read once where it fits in
+            memory; the path of an ``.npz`` or ``.safetensors`` file with arrays so named;
+            ``"file.py:function"``, ``"module:function"`` or a function, which is called without
+            arguments and returns any of these. A `Data` is returned as it is, whatever else is
+            asked for. For a network with several inputs ``x`` is a tuple of arrays (its positional
+            arguments) or a dict (its named ones), for several heads ``y`` is a dict; the first head
+            with classes decides how the splits are stratified.
         val: the validation split, as a number of samples or as a fraction of what the test split
             leaves; by default 20 % of that, but at most 5000 samples. 0 makes none.
         test: the test split, as a number of samples or as a fraction of all. A source that brings

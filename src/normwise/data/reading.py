@@ -2,7 +2,8 @@
 
 import hashlib
 import random
-from collections.abc import Callable, Iterable, Iterator
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -50,7 +51,7 @@ class Reading:
     inputs: Parts
     shapes: list[tuple[int, ...]]
     dtypes: list[np.dtype[Any]]
-    scales: list[Scale | None]
+    scales: Sequence[Scale | None]
     floating: torch.dtype | None
     readers: int
     mark: bytes
@@ -211,6 +212,7 @@ def _supplied(
         sampler=rows,  # type: ignore[arg-type]  # any iterable will do
         num_workers=readers,
         collate_fn=_as_it_is,
+        worker_init_fn=_stay,
         # Otherwise torch's global stream would be drawn from, and with it the dropout masks.
         generator=torch.Generator(),
     )
@@ -251,6 +253,12 @@ class _Pieces(Dataset[Any]):
             return self._make(list(xs), list(ys), torch.cat(rows).tolist())
         except UsageError as error:
             return _Failed(error.problems)
+
+
+def _stay(worker: int) -> None:
+    """Ctrl-C reaches the workers as well, and the training is to end its step and be tested."""
+    del worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _as_it_is(made: Any) -> Any:

@@ -11,7 +11,6 @@ from normwise.data.describe import samples_text
 from normwise.errors import UsageError
 from normwise.samples import Samples, Targets, each, tensors
 
-
 Device = str | torch.device
 
 

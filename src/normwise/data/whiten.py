@@ -9,6 +9,7 @@ from torch import Tensor
 from normwise.data.dataset import Data
 from normwise.data.split import Split
 from normwise.data.standardize import CHUNK
+from normwise.data.streamed import Streamed
 from normwise.errors import Problems, UsageError, suggest
 
 METHODS = ("zca", "pca")
@@ -100,8 +101,8 @@ def whiten(data: Data, method: str = "zca", eps: float = 1e-5) -> Data:
         The data, its three splits whitened by the training split.
 
     Raises:
-        UsageError: the samples hold integers, are fewer than two or not finite, the method is
-            unknown, or `eps` is negative.
+        UsageError: the samples are streamed, hold integers, are fewer than two or not finite, the
+            method is unknown, or `eps` is negative.
 
     Example:
         >>> from normwise.data import load
@@ -111,6 +112,11 @@ def whiten(data: Data, method: str = "zca", eps: float = 1e-5) -> Data:
         >>> data.train.x.mean().abs().item() < 1e-5
         True
     """
+    if isinstance(data.train, Streamed):
+        raise UsageError(
+            f"{data.name} is streamed, and whitening takes all samples at once: load it with more "
+            "memory, or whiten inside the dataset"
+        )
     whitening = Whitening.of(data.train.single, method, eps)
     splits = {
         name: Split(whitening.apply(split.single), split.y)

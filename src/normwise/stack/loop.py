@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from normwise.data import Data, Split
 from normwise.samples import Samples, Targets, tensors
 from normwise.stack.calling import Tensors
-from normwise.stack.feeding import Resident
+from normwise.stack.feeding import feed_of
 from normwise.stack.keeping import (
     Keeping,
     Resumable,
@@ -235,6 +235,7 @@ class _Training:
         self.orders = [
             Order(len(data.train), budget.batch_size, seed, budget.order, labels) for seed in seeds
         ]
+        self.feed = feed_of(data.train)
         self.outcomes = [Outcome() for _ in seeds]
         self.watches = [Watch(each) for each in stopping or [NEVER] * len(seeds)]
         self.active = list(range(len(seeds)))  # runs in the stack, by place
@@ -244,7 +245,7 @@ class _Training:
 
     def run(self, keeping: Keeping | None) -> list[Outcome]:
         first = self.begin(keeping)
-        batches = Resident(self.data.train).batches(self.rows(first))
+        batches = self.feed.batches(self.rows(first))
         for step, batch in enumerate(batches, first + 1):
             self.losses += self.stack.step(batch.x, batch.y)
             if self.budget.is_evaluation(step):
@@ -273,7 +274,7 @@ class _Training:
             # Runs that have left go on drawing, so that nobody's order depends on them.
             epoch = torch.stack([order.next_epoch() for order in self.orders], 1)
             wanted = epoch[max(0, first - taken) : self.budget.steps - taken]
-            for indices in wanted.to(self.data.train.device):
+            for indices in wanted.to(self.feed.place):
                 yield indices[self.active[: self.stack.batches]]
             taken += len(epoch)
 

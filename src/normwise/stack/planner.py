@@ -13,7 +13,7 @@ import psutil
 import torch
 from torch import nn
 
-from normwise.data import Data
+from normwise.data import Data, Streamed
 from normwise.stack.alone import Alone
 from normwise.stack.executor import Processes
 from normwise.stack.loop import Budget, Stack
@@ -30,6 +30,7 @@ _GAIN = 0.95  # a stack is used where it takes at most this share of the loop's 
 _MEMORY_SHARE = 0.5  # of what is free, for all workers together
 _TRIAL_STEPS = (3, 5, 40)  # steps of a trial: to warm up, at least, at most
 _TRIAL_SECONDS = 0.3
+_STREAMED = "the samples are streamed, and every run takes them in its own order"
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,10 @@ class Planner:
 
         Runs of one architecture and kind of recipe form a group. Small groups take the plain loop.
         For the others a few steps of the loop and of a stack are timed, and the faster is taken.
+        Where samples are streamed, every run trains alone, in one process.
         """
+        if isinstance(self._data.train, Streamed):
+            return 1, _loops(range(len(runs)), _STREAMED)
         groups = _groups(runs)
         if not groups:
             return 1, []

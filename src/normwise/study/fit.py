@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from normwise.data import Memory
 from normwise.edit.take_weights import Source
 from normwise.stack import Recipe
 from normwise.stack.augmenting import Augment
@@ -51,6 +52,7 @@ def fit(
     resume: bool = False,
     checkpoint_every: int | None = None,
     device: str | torch.device = "auto",
+    memory: Memory | None = None,
     progress: bool | None = None,
 ) -> Trained:
     """Train a network, and return it with its history.
@@ -101,6 +103,8 @@ def fit(
             same, bit for bit.
         checkpoint_every: steps between checkpoints; None for once an epoch.
         device: where to train; `auto` takes CUDA, else MPS, else the CPU.
+        memory: what the samples may take, as bytes or a text such as `"2GB"`; None for half of what
+            is available. More are streamed, as `normwise.data.load` explains, to the same result.
         progress: show it; None shows it where standard error is a terminal.
 
     Returns:
@@ -136,5 +140,5 @@ def fit(
         metric=metric,
         loss_weights=loss_weights,
     )
-    fitting = Fitting.of(model, data, variant, seed, settings, device, init_from)
+    fitting = Fitting.of(*(model, data, variant, seed, settings, device, init_from), memory=memory)
     return fitting.run(out, resume, checkpoint_every, progress)

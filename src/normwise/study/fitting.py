@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from normwise.data import Data, load, pick_device
+from normwise.data import Data, Memory, load, pick_device, read_memory
 from normwise.edit import take_weights
 from normwise.edit.take_weights import Source
 from normwise.errors import Problems, UsageError
@@ -66,6 +66,7 @@ class Fitting:
         settings: Settings,
         device: str | torch.device,
         init_from: Source | None,
+        memory: Memory | None = None,
     ) -> "Fitting":
         """Check all that was asked for.
 
@@ -76,7 +77,8 @@ class Fitting:
         loaded, factory, parsed = None, None, []
         with problems.collect():
             place = pick_device(device)
-            loaded = load(data, device=place).to(place)
+            bound = None if memory is None else read_memory(memory)
+            loaded = load(data, device=place, memory=memory).to(place, bound)
         with problems.collect():
             factory = _factory(model)
         with problems.collect():
