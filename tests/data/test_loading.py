@@ -143,8 +143,8 @@ def test_data_is_returned_as_it_is():
 
 def test_settings_and_source_are_reported_together():
     with pytest.raises(UsageError) as caught:
-        load("digitz", val=0, test=1.0, seed=-1, device="gpu")
-    starts = ("val=0", "test=1.0", "seed=-1", "device='gpu'", "no data is called 'digitz'")
+        load("digitz", val=1.5, test=1.0, seed=-1, device="gpu")
+    starts = ("val=1.5", "test=1.0", "seed=-1", "device='gpu'", "no data is called 'digitz'")
     problems = caught.value.problems
     assert len(problems) == len(starts)
     assert all(problem.startswith(start) for problem, start in zip(problems, starts, strict=True))
