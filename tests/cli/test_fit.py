@@ -76,7 +76,7 @@ def test_every_option_arrives(normwise, folder: Path):
     assert ended.code == 0, ended.err
     told = json.loads(ended.out)
     assert [row["step"] for row in told["history"]] == [0, 5, 10, 12]
-    last = sorted(Path("here/checkpoints").glob("*.json"))[-2:]
+    last = sorted(Path("here/checkpoints").glob("step-*.json"))
     assert [json.loads(path.read_text())["step"] for path in last] == [7, 12]
     identity = json.loads(last[0].read_text())["identity"]
     wanted = {
@@ -162,13 +162,26 @@ def test_a_second_ctrl_c_ends_at_once(normwise, monkeypatch, checkpoints: bool):
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Shown, "stepped", stepped)
-    ended = normwise(*SMALL, "--out", "here", "--checkpoint-every", "3" if checkpoints else "9")
+    with monkeypatch.context() as patch:
+        patch.setattr(Shown, "stepped", stepped)
+        ended = normwise(*SMALL, "--out", "here", "--checkpoint-every", "3" if checkpoints else "9")
     assert (ended.code, ended.out) == (2, "")
-    if checkpoints:
-        assert ended.err.startswith("error: interrupted: checkpoints are in here. Go on with: ")
-    else:
-        assert ended.err == "error: interrupted before the first checkpoint: nothing was kept\n"
+    kept = "checkpoints are" if checkpoints else "no checkpoint is yet"
+    told = f"error: interrupted: {kept} in here. Go on with: "
+    assert ended.err.startswith(told)
+    assert normwise(*shlex.split(ended.err.removeprefix(told))[1:]).code == 0
+    assert pd.read_csv("here/history.csv")["step"].tolist() == [0, 4, 8, 12]
+
+
+def test_ctrl_c_before_the_training_begins(normwise, folder: Path, monkeypatch):
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("normwise.study.fitting.load", interrupt)
+    ended = normwise(*SMALL)
+    assert ended.code == 2
+    assert ended.err == "error: interrupted before the training began: nothing was kept\n"
+    assert not (folder / "runs").exists()
 
 
 BAD = {

@@ -119,6 +119,8 @@ def fit(
 
 def _cut_off(folder: Path) -> str:
     """Tell of a Ctrl-C that did not wait for the end of a step."""
-    if not any((folder / "checkpoints").glob("*.json")):
-        return "interrupted before the first checkpoint: nothing was kept"
-    return f"interrupted: checkpoints are in {folder}. Go on with: {options.going_on(folder)}"
+    checkpoints = folder / "checkpoints"
+    if not checkpoints.exists():
+        return "interrupted before the training began: nothing was kept"
+    kept = "checkpoints are" if any(checkpoints.glob("step-*.json")) else "no checkpoint is yet"
+    return f"interrupted: {kept} in {folder}. Go on with: {options.going_on(folder)}"
