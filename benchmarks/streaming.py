@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _measuring import cores, interleaved, median, seconds, table, write
+from _measuring import interleaved, median, seconds, table, write
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -30,7 +30,6 @@ ROUNDS = 2 if QUICK else 5
 SAMPLES = 2000 if QUICK else 10000
 EPOCHS = 1 if QUICK else 3
 SIDE = 32
-READERS = min(cores(), 4)  # as `nw.data.load` takes by itself
 
 
 class File(Dataset):
@@ -86,7 +85,7 @@ def main() -> None:
         whole = nw.data.load(dataset, memory=1 << 62)
         loads = {
             "in memory": partial(nw.data.load, dataset, memory=1 << 62),
-            "streamed": partial(nw.data.load, dataset, memory=bound, readers=READERS),
+            "streamed": partial(nw.data.load, dataset, memory=bound),
         }
         loading = interleaved(
             {name: partial(seconds, load) for name, load in loads.items()}, min(ROUNDS, 3)
@@ -116,7 +115,7 @@ def main() -> None:
                 )
     page = [
         f"{SAMPLES} images of 3x{SIDE}x{SIDE} float32, twice the memory bound; {EPOCHS} epochs in "
-        f"batches of 64 on {device}, one thread, {READERS} processes that read; medians of "
+        f"batches of 64 on {device}, one thread; medians of "
         f"{ROUNDS} interleaved rounds, and of their ratios. The final weights are equal.",
         table(
             ["network", "streamed from", "in memory, s", "streamed, s", "streamed / in memory"],

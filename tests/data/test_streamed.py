@@ -205,3 +205,12 @@ def test_what_fits_is_not_streamed():
     assert not isinstance(load(Made(), memory="1MB").train, Streamed)
     assert not isinstance(load(Made(), memory=90 * 2 * 4 * 3 * 4).train, Streamed)
     assert isinstance(load(Made(), memory=90 * 2 * 4 * 3 * 4 - 1).train, Streamed)
+
+
+@pytest.mark.parametrize(("passing", "some"), [(0.0, True), (60.0, False)])
+def test_processes_read_where_they_pay(passing, some, monkeypatch):
+    monkeypatch.setattr(reading, "_PASSING", passing)
+    train = load(Made(), memory=1000).train
+    assert isinstance(train, Streamed)
+    assert isinstance(train.source, reading.Reading)
+    assert (train.source.readers > 0) is some

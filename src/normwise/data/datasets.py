@@ -28,7 +28,7 @@ def read(
         train: the samples, or those to train on.
         test: those to test on, or None.
         memory: bytes that the inputs may take, or None for any number.
-        readers: worker processes that read what is not kept; None for one a core, 4 at most.
+        readers: worker processes that read what is not kept; None decides, see `load`.
 
     Raises:
         UsageError: a dataset has no length, a sample raises or is no pair, or shapes differ.

@@ -69,8 +69,8 @@ def load(
         device: where the tensors go.
         memory: what the samples may take, as a number of bytes or a text such as ``"2GB"``; None
             for half of what is available: in this machine for a `Dataset`, on a GPU for tensors.
-        readers: processes that read a `Dataset` that does not fit; None for one a core, 4 at most,
-            0 to read in this one.
+        readers: processes that read a `Dataset` that does not fit; 0 to read in this one;
+            None for one a core, 4 at most, or 0 where samples are read faster than passed on.
 
     Returns:
         The data. Train and validation split are in random order.

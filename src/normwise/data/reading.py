@@ -3,6 +3,7 @@
 import hashlib
 import random
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from normwise.data.standardize import Scale
 from normwise.errors import UsageError
 
 _MOST_READERS = 4
+_PASSING = 0.02  # seconds that it takes, or nearly, to pass a piece from one process to another
 Rows = list[Tensor]  # numbers of samples that are read in one go, part by part
 
 
@@ -120,7 +122,6 @@ def scan(dataset: Dataset[Any], count: int, name: str, readers: int | None) -> t
     Raises:
         UsageError: a sample raises or is no pair, is unlike the first, or is not finite.
     """
-    readers = min(joblib.cpu_count(), _MOST_READERS) if readers is None else readers
     with _drawing(torch.tensor([0])):
         x, y = read_pair(dataset, 0, name)
     inputs, values = Parts.of(join_parts([x], f"x of {name}", [0]), f"x of {name}")
@@ -129,6 +130,8 @@ def scan(dataset: Dataset[Any], count: int, name: str, readers: int | None) -> t
     shapes = [array.shape[1:] for array in first]
     at_once = max(1, PIECE // max(1, sum(array.nbytes for array in first)))
     look = partial(_looked_at, inputs=inputs, heads=heads, shapes=shapes)
+    if readers is None:
+        readers = _readers(_Pieces(dataset, name, look), torch.arange(min(count, at_once)))
     digest = hashlib.blake2b(digest_size=8)
     dtypes: list[set[np.dtype[Any]]] = [set() for _ in shapes]
     targets: list[list[np.ndarray]] = [[] for _ in heads.names]
@@ -151,6 +154,14 @@ def scan(dataset: Dataset[Any], count: int, name: str, readers: int | None) -> t
 
 
 PIECE = 4 << 20  # bytes of samples that are read, gathered or moved in one go
+
+
+def _readers(pieces: "_Pieces", first: Tensor) -> int:
+    """Return how many processes pay: none where samples are read as fast as passed on."""
+    started = time.perf_counter()
+    _ = pieces[[first]]
+    quick = time.perf_counter() - started < _PASSING
+    return 0 if quick else min(joblib.cpu_count(), _MOST_READERS)
 
 
 def _looked_at(
