@@ -37,6 +37,13 @@ def seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
+def processor_seconds(function: Callable[[], object]) -> float:
+    """The time of this process alone, in which other programs on the machine count little."""
+    started = time.process_time()
+    function()
+    return time.process_time() - started
+
+
 def peak_gflops(size: int = 1024, repetitions: int = 20) -> float:
     """The rate of a large float32 matrix product on all cores."""
     before = torch.get_num_threads()

@@ -2,7 +2,8 @@
 
 The loop keeps its data as tensors, gathers every batch into the same memory, and uses torch's fused
 optimizer. A training's start and its evaluations are taken off: of each contestant two trainings
-are timed, one some epochs longer than the other, and the difference is divided by the steps.
+are timed, one some epochs longer than the other, and the difference is divided by the steps. What
+is measured is the processor's time of one thread.
 
     python benchmarks/fit.py            # digits; with NORMWISE_DATA set, MNIST as well
 """
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from _measuring import interleaved, median, seconds, table, write
+from _measuring import interleaved, median, processor_seconds, table, write
 from torch import nn
 
 import normwise as nw
@@ -80,8 +81,8 @@ def per_step(
     """Milliseconds of a step: what `epochs` epochs more take."""
 
     def measure() -> float:
-        short = seconds(lambda: train(data, make(), optimizer, 1))
-        long = seconds(lambda: train(data, make(), optimizer, 1 + epochs))
+        short = processor_seconds(lambda: train(data, make(), optimizer, 1))
+        long = processor_seconds(lambda: train(data, make(), optimizer, 1 + epochs))
         return (long - short) * 1e3 / (epochs * (len(data.train) // BATCH))
 
     return measure
@@ -112,7 +113,7 @@ def main() -> None:
                     [f"{network}, {name}, {optimizer}", f"{loop:.3f}", f"{fit:.3f}", f"{ratio:.2f}"]
                 )
     header = ["network, data, optimizer", "plain loop, ms", "nw.fit, ms", "ratio"]
-    note = f"Milliseconds of a step of {BATCH} samples, {THREADS} thread; medians of interleaved "
+    note = f"Processor time in ms of a step of {BATCH} samples; medians of interleaved "
     write(
         "fit",
         "A step of fit",
