@@ -101,7 +101,7 @@ def test_too_few_in_all_and_of_a_class_are_reported_together():
     assert len(caught.value.problems) == 3  # test and val are below two classes, b has one
 
 
-@pytest.mark.parametrize("size", [0, -1, 0.0, 1.0, 1.5, -0.2, True, "0.2", float("nan"), None])
+@pytest.mark.parametrize("size", [-1, 0.0, 1.0, 1.5, -0.2, True, "0.2", float("nan"), None])
 def test_sizes_out_of_range(size):
     with pytest.raises(UsageError, match=r"val=.*fraction between 0 and 1, or a whole number"):
         check_size("val", size)
@@ -111,3 +111,10 @@ def test_sizes_out_of_range(size):
 def test_seeds_out_of_range(seed):
     with pytest.raises(UsageError, match=r"seed=.*whole number from 0 to 4294967295"):
         check_seed(seed)
+
+
+def test_a_split_of_no_samples_leaves_them_to_the_others():
+    kinds = np.array([0, 1] * 10)
+    rows = divide(kinds, ("a", "b"), 0, 0, 0)
+    assert (len(rows.val), len(rows.test)) == (0, 0)
+    assert sorted(rows.train) == list(range(20))

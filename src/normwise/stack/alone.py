@@ -76,10 +76,12 @@ class Alone:
 
     def _update(self) -> None:
         """Take a step of the optimizer."""
-        self._shrinking.add_gradients()
+        if self._shrinking:
+            self._shrinking.add_gradients()
         if self._recipe.clip is not None:
             nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.clip)
-        self._shrinking.decay(self._optimizer.param_groups[0]["lr"])
+        if self._shrinking:
+            self._shrinking.decay(self._optimizer.param_groups[0]["lr"])
         self._optimizer.step()
         self._optimizer.zero_grad()
         if self._dial is not None:

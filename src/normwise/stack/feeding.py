@@ -57,17 +57,21 @@ class Resident:
         """Yield the samples with these numbers."""
         split = self._split
         sources = [*tensors(split.x), *tensors(split.y)]
-        gathered: list[Tensor] = []
+        shape, gathered, seen = torch.Size(), [], split
         for numbers in rows:
-            batch = numbers.flatten().to(split.device)
-            if not gathered or len(gathered[0]) != len(batch):
+            if numbers.shape != shape:
                 # Into the same memory every time: fresh pages cost more than the copy.
-                gathered = [source.new_empty(len(batch), *source.shape[1:]) for source in sources]
+                shape = numbers.shape
+                gathered = [
+                    source.new_empty(shape.numel(), *source.shape[1:]) for source in sources
+                ]
+                parts = [out.unflatten(0, tuple(shape)) for out in gathered]
+                inputs = len(tensors(split.x))
+                seen = Split(like(split.x, parts[:inputs]), like(split.y, parts[inputs:]))  # type: ignore
+            batch = numbers.flatten().to(split.device)
             for source, out in zip(sources, gathered, strict=True):
                 torch.index_select(source, 0, batch, out=out)
-            parts = [out.unflatten(0, tuple(numbers.shape)) for out in gathered]
-            inputs = len(tensors(split.x))
-            yield Split(like(split.x, parts[:inputs]), like(split.y, parts[inputs:]))  # type: ignore
+            yield seen
 
 
 class Streaming:

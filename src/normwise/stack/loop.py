@@ -27,6 +27,7 @@ from normwise.stack.order import Order
 from normwise.stack.seeding import derive, seeded
 from normwise.stack.stopping import NEVER, Stopping, Watch
 
+_WAITING = 1000  # losses of steps that are kept until they are added up, which waits for the device
 _ROOM = 0.25  # share of a stack that may have ended before it is made smaller
 
 
@@ -240,14 +241,15 @@ class _Training:
         self.watches = [Watch(each) for each in stopping or [NEVER] * len(seeds)]
         self.active = list(range(len(seeds)))  # runs in the stack, by place
         self.ended: set[int] = set()  # runs that take no further part, some still in the stack
-        self.losses = torch.zeros(len(seeds), device=data.train.device, dtype=torch.float64)
+        self.losses = [0.0] * len(seeds)
+        self.waiting: list[Tensor] = []  # losses that are not yet in the sums
         self.losses_from = 0
 
     def run(self, keeping: Keeping | None) -> list[Outcome]:
         first = self.begin(keeping)
         batches = self.feed.batches(self.rows(first))
         for step, batch in enumerate(batches, first + 1):
-            self.losses += self.stack.step(batch.x, batch.y)
+            self.add(self.stack.step(batch.x, batch.y))
             if self.budget.is_evaluation(step):
                 self.look(step)
                 if not self.active:
@@ -275,12 +277,18 @@ class _Training:
             epoch = torch.stack([order.next_epoch() for order in self.orders], 1)
             wanted = epoch[max(0, first - taken) : self.budget.steps - taken]
             for indices in wanted.to(self.feed.place):
-                yield indices[self.active[: self.stack.batches]]
+                yield self.chosen(indices)
             taken += len(epoch)
+
+    def chosen(self, indices: Tensor) -> Tensor:
+        """Return the rows of the batches that a step takes: most often those in front."""
+        runs = self.active[: self.stack.batches]
+        return indices[: len(runs)] if runs == list(range(len(runs))) else indices[runs]
 
     def look(self, step: int) -> None:
         """Evaluate and show every run; those that are at their end take no further part."""
-        devices = [self.losses.device] if self.losses.is_cuda else []
+        device = self.data.train.device
+        devices = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices):
             losses, scores = self.train_losses(step), self.stack.evaluate(self.data.val)
             rates = self.stack.rates
@@ -309,12 +317,24 @@ class _Training:
         if ends and row.step:
             self.finish([run])
 
+    def add(self, losses: Tensor) -> None:
+        """Note the losses of a step; they are added up later, many at once and in this order."""
+        self.waiting.append(losses)
+        if len(self.waiting) >= _WAITING:
+            self.add_up()
+
+    def add_up(self) -> None:
+        for losses in torch.stack(self.waiting).tolist() if self.waiting else ():
+            self.losses = [total + loss for total, loss in zip(self.losses, losses, strict=True)]
+        self.waiting = []
+
     def train_losses(self, step: int) -> list[float]:
+        self.add_up()
         steps = step - self.losses_from
-        losses = (self.losses / steps).tolist() if steps else [math.nan] * len(self.active)
-        self.losses.zero_()
+        means = [total / steps if steps else math.nan for total in self.losses]
+        self.losses = [0.0] * len(self.losses)
         self.losses_from = step
-        return losses
+        return means
 
     def finish(self, runs: Sequence[int]) -> None:
         """End runs: bring back their best weights, and score them on the test split."""
@@ -339,7 +359,7 @@ class _Training:
         if diverged or (ended and len(ended) >= _ROOM * len(self.active)):
             self.stack.keep(alive)
             self.active = [self.active[place] for place in alive]
-            self.losses = self.losses[alive]
+            self.losses = [self.losses[place] for place in alive]
 
     def state(self, step: int) -> State:
         """Return all that is needed to go on from this step, for a stack of one."""
@@ -347,8 +367,10 @@ class _Training:
         watch, outcome = self.watches[0], self.outcomes[0]
         tensors = self.stack.state()
         tensors |= {f"best/{name}": tensor for name, tensor in watch.weights.items()}
-        tensors |= {"losses": self.losses.clone(), **random_tensors()}
+        self.add_up()
+        tensors |= random_tensors()
         plain = {
+            "losses": self.losses,
             "losses_from": self.losses_from,
             "evaluations": [asdict(row) for row in outcome.evaluations],
             "watch": [watch.loss, watch.step, watch.waited],
@@ -366,6 +388,6 @@ class _Training:
         watch = self.watches[0]
         watch.loss, watch.step, watch.waited = state.plain["watch"]
         watch.weights = state.of("best")
-        self.losses.copy_(state.tensors["losses"])
+        self.losses = state.plain["losses"]
         self.losses_from = state.plain["losses_from"]
         set_random(state)

@@ -119,6 +119,10 @@ class Shrinking:
         parameters = dict(network.named_parameters())
         self._all = [(parameters[n], s) for n, s in strengths(network, penalties).items()]
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to do: to find out anew in every step would cost."""
+        return bool(self._all)
+
     @torch.no_grad()
     def add_gradients(self) -> None:
         """Add the terms' gradients; a weight without one, which nothing uses, is left alone."""

@@ -9,7 +9,7 @@ from torch import nn
 from normwise.data import Erase, Noise, Rotate, Shift
 from normwise.edit import ACTIVATIONS, INITS
 from normwise.errors import UsageError
-from normwise.stack import SCHEDULES, Budget, Penalty, Recipe, derive
+from normwise.stack import SCHEDULES, Budget, Penalty, Recipe, Stopping, derive
 from normwise.study.words import (
     GRAMMAR,
     L1,
@@ -22,6 +22,7 @@ from normwise.study.words import (
     DropConnect,
     Dropout,
     DropPath,
+    EarlyStop,
     Entropy,
     Init,
     InputDropout,
@@ -87,6 +88,7 @@ EXAMPLES: dict[str, Word] = {
     "accumulate=4": Accumulate(4),
     "precision=bf16": Precision("bf16"),
     "precision=full": Precision("full"),
+    "early_stop=5": EarlyStop(5),
     "schedule=cosine": Scheduled("cosine", None),
     "schedule=step=2.5": Scheduled("step", 2.5),
     "schedule=plateau=0": Scheduled("plateau", 0.0),
@@ -165,6 +167,7 @@ MISTAKES = {
     "aug=none/noise:1": "unknown augmentation 'none'",
     "accumulate=0": "how many batches make a step is a whole number from 1 on",
     "accumulate=2.5": "how many batches make a step is a whole number",
+    "early_stop=0": "the patience is a whole number of evaluations from 1 on",
     "precision=bf61": "unknown precision (did you mean 'bf16'?); use precision=bf16",
     "warmup=-1": "the epochs of a warm-up are 0 or more",
 }
@@ -232,6 +235,7 @@ def test_words_tune_the_training_they_name_and_nothing_else():
         "accumulate=3": Recipe("adam", 0.02, accumulate=3),
         "precision=bf16": Recipe("adam", 0.02, precision="bf16"),
         "precision=full": recipe,
+        "early_stop=3": Recipe("adam", 0.02, stopping=Stopping(patience=3, restore=True)),
         "batch": recipe,
     }
     for text, tuned in expected.items():
