@@ -1,6 +1,7 @@
 """What holds for every test: one thread, the same random examples each time, where MNIST lies."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,11 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 MNIST_FILE = "train-images-idx3-ubyte"
 
 torch.set_num_threads(1)
+
+# A shell that runs the tests in the background ignores Ctrl-C for them, and so would the programs
+# that are to be interrupted.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("normwise", derandomize=True, deadline=None)
 settings.load_profile("normwise")
