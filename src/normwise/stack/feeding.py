@@ -30,7 +30,7 @@ class Feed(Protocol):
         """Yield the samples with these numbers, on the device.
 
         Args:
-            rows: for every step the numbers of the samples, shape (batches, samples).
+            rows: for every step the numbers of the samples, shape (batches, samples), at `place`.
 
         Yields:
             Tensors of shape (batches, samples, ...), which the next step may overwrite.
@@ -68,7 +68,7 @@ class Resident:
                 parts = [out.unflatten(0, tuple(shape)) for out in gathered]
                 inputs = len(tensors(split.x))
                 seen = Split(like(split.x, parts[:inputs]), like(split.y, parts[inputs:]))  # type: ignore
-            batch = numbers.flatten().to(split.device)
+            batch = numbers.flatten()
             for source, out in zip(sources, gathered, strict=True):
                 torch.index_select(source, 0, batch, out=out)
             yield seen

@@ -283,6 +283,8 @@ class _Training:
     def chosen(self, indices: Tensor) -> Tensor:
         """Return the rows of the batches that a step takes: most often those in front."""
         runs = self.active[: self.stack.batches]
+        if len(runs) == len(indices):  # all of them, in order
+            return indices
         return indices[: len(runs)] if runs == list(range(len(runs))) else indices[runs]
 
     def look(self, step: int) -> None:
