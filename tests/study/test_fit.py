@@ -225,6 +225,16 @@ def test_a_folder_that_cannot_be_used_is_told(tmp_path):
     assert (tmp_path / "used" / "thesis.txt").read_text() == "mine"
 
 
+def test_a_network_is_as_it_was_where_the_folder_is_refused(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    network = make()
+    before, kinds = state(network), [type(module) for module in network.modules()]
+    with pytest.raises(nw.UsageError, match="is not empty"):
+        nw.fit(network, arrays(), "batch", out=tmp_path, init_from=make(), **QUICK)
+    assert same(state(network), before)
+    assert [type(module) for module in network.modules()] == kinds
+
+
 def test_a_training_that_was_killed_before_its_first_checkpoint_begins_again(tmp_path):
     whole = nw.fit(make, arrays(), out=tmp_path / "a", **QUICK)
     for path in (tmp_path / "a").rglob("*"):

@@ -123,6 +123,8 @@ class Fitting:
         """
         folder = None if out is None else Path(out)
         _check_keeping(folder, resume, checkpoint_every)
+        if folder is not None:
+            _check_folder(folder, resume)  # before the user's own network is changed
         network, notes = self._start()
         data, budget = self.workshop.data, self.budget
         checkpoints, state = None, None
@@ -170,14 +172,7 @@ class Fitting:
         self, folder: Path, network: nn.Module, resume: bool
     ) -> tuple[Checkpoints, State | None, list[str]]:
         """Make sure that the folder is for this training, and find where to go on."""
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"out={folder} is a file: name a folder for the training")
-        used = folder.exists() and any(not p.name.startswith(".") for p in folder.iterdir())
-        if used and not resume:
-            raise UsageError(
-                f"out={folder} is not empty: go on with the training in it (--resume, "
-                "resume=True), or name another folder"
-            )
+        used = _used(folder)
         checkpoints = Checkpoints(folder / _CHECKPOINTS, self._identity(network))
         state, lost = checkpoints.load() if resume else (None, [])
         if resume and state is None and used and not checkpoints.begun:
@@ -289,6 +284,20 @@ def _check_keeping(folder: Path | None, resume: bool, checkpoint_every: int | No
         if asked and folder is None:
             problems.add(f"{name} needs out, the folder of the training")
     problems.raise_if_any()
+
+
+def _check_folder(folder: Path, resume: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"out={folder} is a file: name a folder for the training")
+    if _used(folder) and not resume:
+        raise UsageError(
+            f"out={folder} is not empty: go on with the training in it (--resume, "
+            "resume=True), or name another folder"
+        )
+
+
+def _used(folder: Path) -> bool:
+    return folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir())
 
 
 def _kept(folder: Path | None) -> str:
