@@ -1,6 +1,5 @@
 """Where the batches of a training come from."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor
 
 from normwise.data import Split, Streamed
-from normwise.samples import like, tensors
+from normwise.samples import tensors
 
 
 class Feed(Protocol):
@@ -16,7 +15,7 @@ class Feed(Protocol):
 
     Example:
         >>> feed: Feed = Resident(Split(torch.arange(6.0)[:, None], torch.arange(6)))
-        >>> [batch] = feed.batches([torch.tensor([[0, 1], [4, 5]])])
+        >>> [batch] = feed.batches([torch.tensor([0, 1, 4, 5])], samples=2)
         >>> batch.y.tolist()
         [[0, 1], [4, 5]]
     """
@@ -26,11 +25,12 @@ class Feed(Protocol):
         """The device where numbers of samples are wanted."""
         ...
 
-    def batches(self, rows: Iterable[Tensor]) -> Iterator[Split]:
+    def batches(self, rows: Iterable[Tensor], samples: int) -> Iterator[Split]:
         """Yield the samples with these numbers, on the device.
 
         Args:
-            rows: for every step the numbers of the samples, shape (batches, samples), at `place`.
+            rows: for every step the numbers of the samples, batch after batch, at `place`.
+            samples: in a batch.
 
         Yields:
             Tensors of shape (batches, samples, ...), which the next step may overwrite.
@@ -53,25 +53,20 @@ class Resident:
         """The device of the samples."""
         return self._split.device
 
-    def batches(self, rows: Iterable[Tensor]) -> Iterator[Split]:
+    def batches(self, rows: Iterable[Tensor], samples: int) -> Iterator[Split]:
         """Yield the samples with these numbers."""
-        split = self._split
-        sources = [*tensors(split.x), *tensors(split.y)]
-        shape, gathered, seen = torch.Size(), [], split
+        sources = [*tensors(self._split.x), *tensors(self._split.y)]
+        count, gathered, batches = 0, [], self._split
         for numbers in rows:
-            if numbers.shape != shape:
+            if len(numbers) != count:
                 # Into the same memory every time: fresh pages cost more than the copy.
-                shape = numbers.shape
-                gathered = [
-                    source.new_empty(shape.numel(), *source.shape[1:]) for source in sources
-                ]
-                parts = [out.unflatten(0, tuple(shape)) for out in gathered]
-                inputs = len(tensors(split.x))
-                seen = Split(like(split.x, parts[:inputs]), like(split.y, parts[inputs:]))  # type: ignore
-            batch = numbers.flatten()
+                count = len(numbers)
+                into = self._split.each(lambda t, n=count: t.new_empty(n, *t.shape[1:]))
+                gathered = [*tensors(into.x), *tensors(into.y)]
+                batches = _in_batches(into, samples)
             for source, out in zip(sources, gathered, strict=True):
-                torch.index_select(source, 0, batch, out=out)
-            yield seen
+                torch.index_select(source, 0, numbers, out=out)
+            yield batches
 
 
 class Streaming:
@@ -91,18 +86,13 @@ class Streaming:
         """The CPU, where samples are gathered."""
         return torch.device("cpu")
 
-    def batches(self, rows: Iterable[Tensor]) -> Iterator[Split]:
+    def batches(self, rows: Iterable[Tensor], samples: int) -> Iterator[Split]:
         """Yield the samples with these numbers."""
-        shapes: deque[tuple[int, ...]] = deque()
+        return (_in_batches(found, samples) for found in self._split.gather(rows))
 
-        def flat() -> Iterator[Tensor]:
-            for numbers in rows:
-                shapes.append(tuple(numbers.shape))
-                yield numbers.flatten()
 
-        for batch in self._split.gather(flat()):
-            shape = shapes.popleft()
-            yield batch.each(lambda tensor, shape=shape: tensor.unflatten(0, shape))
+def _in_batches(found: Split, samples: int) -> Split:
+    return found.each(lambda tensor: tensor.unflatten(0, (-1, samples)))
 
 
 def feed_of(split: Split) -> Feed:

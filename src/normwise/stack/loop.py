@@ -247,7 +247,7 @@ class _Training:
 
     def run(self, keeping: Keeping | None) -> list[Outcome]:
         first = self.begin(keeping)
-        batches = self.feed.batches(self.rows(first))
+        batches = self.feed.batches(self.rows(first), self.orders[0].batch_size)
         for step, batch in enumerate(batches, first + 1):
             self.add(self.stack.step(batch.x, batch.y))
             if self.budget.is_evaluation(step):
@@ -270,22 +270,24 @@ class _Training:
         return 0
 
     def rows(self, first: int) -> Iterator[Tensor]:
-        """Yield the samples of every step from one on, shape (batches, samples)."""
+        """Yield the numbers of the samples of every step from one on, batch after batch."""
         taken = 0
         while taken < self.budget.steps:
             # Runs that have left go on drawing, so that nobody's order depends on them.
-            epoch = torch.stack([order.next_epoch() for order in self.orders], 1)
+            epoch = torch.cat([order.next_epoch() for order in self.orders], 1)
             wanted = epoch[max(0, first - taken) : self.budget.steps - taken]
-            for indices in wanted.to(self.feed.place):
-                yield self.chosen(indices)
+            for numbers in wanted.to(self.feed.place):
+                yield self.chosen(numbers)
             taken += len(epoch)
 
-    def chosen(self, indices: Tensor) -> Tensor:
-        """Return the rows of the batches that a step takes: most often those in front."""
+    def chosen(self, numbers: Tensor) -> Tensor:
+        """Return those of the batches that a step takes: most often those in front."""
         runs = self.active[: self.stack.batches]
-        if len(runs) == len(indices):  # all of them, in order
-            return indices
-        return indices[: len(runs)] if runs == list(range(len(runs))) else indices[runs]
+        if len(runs) == len(self.orders):  # all of them, in order
+            return numbers
+        batches = numbers.unflatten(0, (len(self.orders), -1))
+        in_front = runs == list(range(len(runs)))
+        return (batches[: len(runs)] if in_front else batches[runs]).flatten()
 
     def look(self, step: int) -> None:
         """Evaluate and show every run; those that are at their end take no further part."""
