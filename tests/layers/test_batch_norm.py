@@ -132,12 +132,15 @@ def test_masked_is_the_norm_of_the_valid_elements(shape: Any, training: bool, tr
 @pytest.mark.parametrize("training", [True, False])
 def test_what_stands_where_the_mask_is_false_matters_to_nobody(shape: Any, training: bool):
     mask, found = valid((shape[0], *shape[2:])), []
-    for filling in (0.0, 1e30, float("inf"), float("nan")):
+    for filling in (0.0, 1e30, torch.finfo(torch.float64).min, float("inf"), float("nan")):
         norm = make(shape).train(training)
         x = torch.where(mask[:, None], draw(*shape), filling).requires_grad_()
         y = norm(x, mask)
         assert_close(y.movedim(1, -1)[~mask], x.movedim(1, -1)[~mask], equal_nan=True)
-        torch.where(mask[:, None], y, 0).square().sum().backward()
+        counted, passing = torch.where(mask[:, None], y, 0), torch.where(mask[:, None], 0, y)
+        torch.autograd.backward([counted.square().sum(), passing.sum()])
+        passed = x.grad.movedim(1, -1)[~mask]  # type: ignore[union-attr]
+        assert torch.equal(passed, torch.ones_like(passed))
         kept = y.movedim(1, -1)[mask], x.grad.movedim(1, -1)[mask]  # type: ignore[union-attr]
         found.append([*kept, norm.weight.grad, norm.running_mean, norm.running_var])
     for other in found[1:]:
@@ -331,17 +334,35 @@ def test_gradients_and_their_gradients(options: Any, masked: bool, shape: Any):
 
 @pytest.mark.parametrize("options", [{"virtual_batch_size": 2}, {"r_max": 3, "d_max": 5}], ids=str)
 @pytest.mark.parametrize("masked", [True, False])
-def test_a_large_mean_does_not_spoil_the_variance(options: Any, masked: bool):
+@pytest.mark.parametrize("shape", [(4, 3, 4096), (4, 3, 9000), (200_000, 3)], ids=str)
+def test_a_large_mean_does_not_spoil_the_variance(options: Any, masked: bool, shape: Any):
     generator = torch.Generator().manual_seed(0)
-    x = 1e4 + torch.randn(4, 3, 4096, generator=generator)
-    mask = valid((4, 4096)) if masked else None
+    x = 1e4 + torch.randn(shape, generator=generator)
+    mask = valid((shape[0], *shape[2:])) if masked else None
+    if len(shape) == 2 and "virtual_batch_size" in options:
+        options = {"virtual_batch_size": 50_000}
     norm = BatchNorm1d(3, momentum=None, **options)
     y = norm(x, mask)
-    kept = x.double().movedim(1, -1)[mask] if masked else x.double().movedim(1, -1).flatten(0, 1)
+    kept = x.double().movedim(1, -1)[mask] if masked else x.double().movedim(1, -1).flatten(0, -2)
     assert_close(norm.running_var.double(), kept.var(0), rtol=2e-3, atol=0)
     spread = y.movedim(1, -1)[mask] if masked else y.movedim(1, -1)
     if "virtual_batch_size" in options:
         assert abs(spread.std().item() - 1) < 2e-3
+
+
+@pytest.mark.parametrize("shape", [(9, 3, 5), (9, 70)], ids=str)
+@pytest.mark.parametrize("filling", [float("nan"), float("inf")])
+def test_what_comes_back_where_the_mask_is_false_goes_through(shape: Any, filling: float):
+    mask, norm = valid((shape[0], *shape[2:])), make(shape)
+    gradients = []
+    for there in (filling, 0.0):
+        x = draw(*shape).requires_grad_()
+        upstream = torch.where(mask[:, None], draw(*shape, seed=1), there)
+        gradients.append(torch.autograd.grad(norm(x, mask), [x, norm.weight, norm.bias], upstream))
+        went = gradients[-1][0].movedim(1, -1)[~mask]
+        assert_close(went, torch.full_like(went, there), rtol=0, atol=0, equal_nan=True)
+    gradients = [[g[0].movedim(1, -1)[mask], *g[1:]] for g in gradients]
+    same(gradients[0], gradients[1])
 
 
 @pytest.mark.parametrize("options", [{}, {"virtual_batch_size": 4}, {"accumulate": 2}], ids=str)

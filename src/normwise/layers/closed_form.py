@@ -20,6 +20,7 @@ def batch_norm_backward(
     rstd: Tensor | float = 1.0,
     share: Tensor | float | None = None,
     mask: Tensor | None = None,
+    clean: bool = False,
     total: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     r"""Return the gradients of a batch norm with respect to its input, weight and bias.
@@ -49,6 +50,8 @@ def batch_norm_backward(
         share: what one value has in its statistics: $1/n$, or 0 for units that were normalised
             with given ones. Default: $1/n$ of the size of `dim`
         mask: False where the input went through as it was. Default: nowhere
+        clean: whether `normal` is finite there, and of moderate size, which makes it faster.
+            Default: False
         total: adds up a sum over the replicas that share the statistics. Default: there is one
 
     Returns:
@@ -64,11 +67,11 @@ def batch_norm_backward(
     """
     dtype, exact = grad.dtype, torch.promote_types(grad.dtype, torch.float32)
     grad, normal = grad.to(exact), normal.to(exact)
-    valid, arrived = validity(mask, grad), grad
-    if mask is not None and followed():  # a NaN would find its way into a second derivative
+    valid, arrived, by_hand = validity(mask, clean=clean), grad, not followed()
+    if mask is not None and not by_hand:  # a NaN would find its way into a second derivative
         grad, normal = torch.where(mask, grad, 0), torch.where(mask, normal, 0)
-    product, factor = _product(grad, normal, mean)
-    room = None if followed() else product  # once it is summed up
+    product, factor = _product(grad, normal, mean, by_hand=by_hand)
+    room = product if by_hand else None  # once it is summed up
     dweight = valid.sum(product, dim, room) * (factor * rstd)
     dbias = valid.sum(grad, dim, room)
     if share is None:
@@ -130,11 +133,13 @@ def layer_norm_backward(
     return dx.to(dtype), dweight.view(*normalized_shape), dbias.view(*normalized_shape)
 
 
-def _product(grad: Tensor, x: Tensor, mean: Tensor | None) -> tuple[Tensor, float]:
+def _product(
+    grad: Tensor, x: Tensor, mean: Tensor | None, *, by_hand: bool
+) -> tuple[Tensor, float]:
     """Return grad * (x - mean) as a tensor and a factor; in one pass where nobody follows."""
     if mean is None:
         return grad * x, 1.0
-    if followed():
+    if not by_hand:
         return grad * (x - mean), 1.0
     gradient_of_squares, out = torch.ops.aten.mse_loss_backward.grad_input, torch.empty_like(x)
     return gradient_of_squares(grad, x, mean.expand_as(x), 0, grad_input=out), 0.5

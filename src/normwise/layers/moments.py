@@ -32,7 +32,7 @@ class Moments(NamedTuple):
         return self.n if isinstance(self.n, Tensor) else torch.full_like(self.mean, self.n)
 
 
-def moments(x: Tensor, dim: Sequence[int], valid: Validity) -> Moments:
+def moments(x: Tensor, dim: Sequence[int], valid: Validity, room: Tensor | None = None) -> Moments:
     """Return the moments of what is valid.
 
     Two passes: the variance is that of the centred values, so that a mean of 1e4 leaves a standard
@@ -42,13 +42,21 @@ def moments(x: Tensor, dim: Sequence[int], valid: Validity) -> Moments:
         x: any tensor.
         dim: the dimensions to reduce, in rising order.
         valid: which of its elements count.
+        room: of the shape of `x`, in float32 at least; is overwritten.
     """
-    x, valid = valid.gathered(x.to(torch.promote_types(x.dtype, torch.float32)))
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
     n = valid.count(x, dim)
-    mean = valid.sum(x, dim) / at_least_one(n)
-    squares = torch.ops.aten.mse_loss(x, mean.expand_as(x), 0)  # in a single pass
-    var = valid.sum(squares, dim, room=squares) / at_least_one(n)
+    mean = valid.sum(x, dim, room, exact=True) / at_least_one(n)
+    squares = _squared_differences(x, mean.expand_as(x), room)
+    var = valid.sum(squares, dim, room) / at_least_one(n)
     return Moments(mean, var, n.expand_as(mean) if isinstance(n, Tensor) else n)
+
+
+def _squared_differences(x: Tensor, mean: Tensor, room: Tensor | None) -> Tensor:
+    """Return (x - mean)^2, in a single pass."""
+    if room is None:
+        return torch.ops.aten.mse_loss(x, mean, 0)
+    return torch.ops.aten.mse_loss.out(x, mean, 0, out=room)
 
 
 def at_least_one(n: Tensor | int) -> Tensor | int:

@@ -15,8 +15,8 @@ from torch import Tensor
 from normwise.layers.closed_form import batch_norm_backward
 from normwise.layers.moments import Moments, at_least_one, moments
 from normwise.layers.replicas import over_replicas, total_of_replicas
-from normwise.layers.transforms import in_transform
-from normwise.layers.validity import validity
+from normwise.layers.transforms import followed
+from normwise.layers.validity import Validity, validity
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,10 @@ def normalize(
     with torch.no_grad():
         grouped = _grouped(x, groups)
         kept = None if mask is None else _grouped(mask, groups)
-        found = moments(grouped, _unit_dims(grouped), validity(kept, grouped))
+        valid = validity(kept)
+        by_hand = not followed()
+        room = torch.empty_like(grouped, dtype=_exact(x.dtype)) if by_hand else None
+        found = moments(grouped, _unit_dims(grouped), valid, room)
         if by.replicas is not None:
             found = over_replicas(found, by.replicas)
         mean, var, share = _in_use(found, by)
@@ -63,8 +66,11 @@ def normalize(
         r, d = _correction(mean, var, by)
         weight, bias = (per_unit(t, x) for t in (weight, bias))
         weight, bias = weight * r, bias + weight * d
-    function = _Transformed if torch.compiler.is_compiling() or in_transform() else _Normalize
-    y, *_ = function.apply(x, weight, bias, mean, rstd, share, mask, by.replicas)  # type: ignore
+    inputs = x, weight, bias, mean, rstd, share, mask, by.replicas
+    if by_hand:
+        y, *_ = _Normalize.apply(*inputs, valid, room)  # type: ignore
+    else:
+        y, *_ = _Transformed.apply(*inputs, None, None)  # type: ignore
     return y, found
 
 
@@ -81,6 +87,10 @@ def _grouped(x: Tensor, groups: int) -> Tensor:
     if not positions:
         return x.reshape(groups, samples, x.shape[1])
     return x.reshape(groups, samples, x.shape[1], positions.numel())
+
+
+def _exact(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
 
 
 def _unit_dims(x: Tensor) -> tuple[int, ...]:
@@ -142,6 +152,7 @@ class _Closed(torch.autograd.Function):
                 rstd=rstd,
                 share=share,
                 mask=mask,
+                clean=ctx.clean,
                 total=None if ctx.replicas is None else total,
             )
             sums = (each.sum_to_size(weight.shape) for each in (dweight, dbias))
@@ -155,7 +166,7 @@ class _Closed(torch.autograd.Function):
             pull = centred * (-share * rstd**3 * total(grad_rstd))
             dx = pull if dx is None else dx + pull
         dx = None if dx is None else dx.reshape(shape)
-        return dx, dweight, dbias, None, None, None, None, None
+        return dx, dweight, dbias, None, None, None, None, None, None, None
 
 
 class _Normalize(_Closed):
@@ -188,13 +199,13 @@ class _Transformed(_Closed):
             tensor = tensor[None] if axis is None else tensor.movedim(axis, 0)
             return tensor.expand(runs, *tensor.shape[1:])
 
-        *tensors, mask, replicas = args
+        *tensors, mask, replicas, _, _ = args
         x, *others = [stacked(t, axis) for t, axis in zip(tensors, in_dims, strict=False)]
         groups, shape = others[2].shape[1], (1, 1, -1, *([1] if x.ndim > 3 else []))
         others = [t.view(runs, *shape) if t.ndim == 2 else t for t in others]
         folded = [t.expand(-1, groups, *t.shape[2:]).flatten(0, 1) for t in others]
         mask = None if mask is None else stacked(mask, in_dims[6]).flatten(0, 1)
-        y, *found = _Transformed.apply(x.flatten(0, 1), *folded, mask, replicas)  # type: ignore
+        y, *found = _Transformed.apply(x.flatten(0, 1), *folded, mask, replicas, None, None)  # type: ignore
         unfolded = (each.unflatten(0, (runs, groups)) for each in found)
         return (y.unflatten(0, (runs, -1)), *unfolded), (0, 0, 0)
 
@@ -208,19 +219,22 @@ def _forward(
     share: Tensor,  # noqa: ARG001
     mask: Tensor | None,
     replicas: "dist.ProcessGroup | None",  # noqa: ARG001
+    valid: Validity | None,
+    room: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     groups, scale = mean.shape[0], rstd * per_unit(weight, x)
     wide = _grouped(x.to(scale.dtype), groups)
-    y = torch.addcmul(torch.addcmul(per_unit(bias, x), mean, scale, value=-1), wide, scale)
+    shift = torch.addcmul(per_unit(bias, x), mean, scale, value=-1)
+    y = torch.addcmul(shift, wide, scale, out=room)
     if mask is not None:
-        y = validity(_grouped(mask, groups), wide).put_back(y, wide, room=y)
+        y = (valid or validity(_grouped(mask, groups))).put_back(y, wide, room)
     # To autograd no view, so that an activation may write over it.
     y = torch.ops.aten._unsafe_view(y, x.shape)
     return y.to(x.dtype), mean.view_as(mean), rstd.view_as(rstd)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x, weight, _, _, _, share, mask, replicas = inputs
+    x, weight, _, _, _, share, mask, replicas, valid, _ = inputs
     ctx.save_for_backward(x, *output[1:], weight, share, mask)
-    ctx.replicas = replicas
+    ctx.replicas, ctx.clean = replicas, valid is not None and valid.clean
     ctx.set_materialize_grads(False)

@@ -120,10 +120,10 @@ def _move(running: Running, seen: Moments, momentum: float | None) -> None:
     if momentum is not None and not isinstance(n, Tensor):  # as many everywhere: numbers will do
         if n > 1:
             groups = mean.shape[0]
-            each = [[momentum * (1 - momentum) ** later] for later in reversed(range(groups))]
-            each, stays = mean.new_tensor(each), (1 - momentum) ** groups
-            running.mean.mul_(stays).add_((each * mean).sum(0))
-            running.var.mul_(stays).add_((each * var).sum(0), alpha=n / (n - 1))
+            each = [momentum * (1 - momentum) ** later for later in reversed(range(groups))]
+            each, stays = running.mean.new_tensor(each), (1 - momentum) ** groups
+            running.mean.addmv_(mean.T.to(each.dtype), each, beta=stays)
+            running.var.addmv_(var.T.to(each.dtype), each, beta=stays, alpha=n / (n - 1))
             running.batches.add_(groups)
         return
     n = seen.counts

@@ -5,7 +5,6 @@ Every pass over masked data is made of these. What is given as `room` may be ove
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -13,22 +12,32 @@ from torch import Tensor
 from normwise.layers.transforms import followed
 
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
-_WIDE = 64  # features, from which on a row is moved faster than it is masked
+_LONGEST = 4096  # sum of a matrix product that is as exact as a sum by halves
 
 
 class Validity:
-    """All elements count; the base of those for which some do not."""
+    """All elements count; the base of those for which some do not.
 
-    def gathered(self, x: Tensor) -> "tuple[Tensor, Validity]":
-        """Return what to take statistics of, and what counts in that."""
-        return x, self
+    Attributes:
+        clean: whether what does not count is finite and of moderate size, so that a product with 0
+            takes it away.
+    """
+
+    clean = True
 
     def count(self, x: Tensor, dim: Sequence[int]) -> Tensor | int:
         """Return how many elements count in every unit."""
         return math.prod([x.shape[d] for d in dim])
 
-    def sum(self, x: Tensor, dim: Sequence[int], room: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Return the sums over what counts."""
+    def sum(
+        self,
+        x: Tensor,
+        dim: Sequence[int],
+        room: Tensor | None = None,  # noqa: ARG002
+        *,
+        exact: bool = False,  # noqa: ARG002
+    ) -> Tensor:
+        """Return the sums over what counts; exact ones where they are large beside their spread."""
         return sum_over(x, dim)
 
     def put_back(self, y: Tensor, x: Tensor, room: Tensor | None = None) -> Tensor:  # noqa: ARG002
@@ -43,72 +52,119 @@ class Elements(Validity):
         mask: broadcasts to what is masked, and has its size in the dimensions to reduce.
     """
 
+    clean = False
+
     def __init__(self, mask: Tensor) -> None:
         self._mask = mask
-        self._bits: Tensor | None = None
 
-    def count(self, x: Tensor, dim: Sequence[int]) -> Tensor:
+    def count(self, x: Tensor, dim: Sequence[int]) -> Tensor | int:
         """Return how many elements count in every unit."""
         return sum_over(self._mask.to(x.dtype), dim)
 
-    def sum(self, x: Tensor, dim: Sequence[int], room: Tensor | None = None) -> Tensor:
+    def sum(
+        self,
+        x: Tensor,
+        dim: Sequence[int],
+        room: Tensor | None = None,  # noqa: ARG002
+        *,
+        exact: bool = False,  # noqa: ARG002
+    ) -> Tensor:
         """Return the sums over what counts, whatever the others are, NaN and infinities too."""
-        if followed():
-            return sum_over(torch.where(self._mask, x, 0), dim)
+        return sum_over(torch.where(self._mask, x, 0), dim)
+
+    def put_back(self, y: Tensor, x: Tensor, room: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """Return `y` where an element counts, and `x` elsewhere."""
+        return torch.where(self._mask, y, x)
+
+
+class OnProcessor(Elements):
+    """The same where numbers can be looked at: `torch.where` is slow on the CPU.
+
+    Args:
+        mask: as for `Elements`.
+        clean: whether to expect clean numbers, until sums say otherwise.
+    """
+
+    def __init__(self, mask: Tensor, *, clean: bool) -> None:
+        super().__init__(mask)
+        self.clean = clean
+        self._weight: Tensor | None = None
+        self._bits: Tensor | None = None
+
+    def count(self, x: Tensor, dim: Sequence[int]) -> Tensor | int:
+        """Return a number where there is one for all units."""
+        if self._mask.numel() == super(Elements, self).count(x, dim):
+            return int(self._as_weight(x).sum(dtype=torch.float64))
+        return super().count(x, dim)
+
+    def sum(
+        self,
+        x: Tensor,
+        dim: Sequence[int],
+        room: Tensor | None = None,
+        *,
+        exact: bool = False,
+    ) -> Tensor:
+        """Return the sums, by a matrix product where that is exact enough."""
+        if self.clean and self._fits(x, dim) and not (exact and self._is_long(x)):
+            total = self._product(x)
+            if math.isfinite(total.sum()):
+                return total
+            self.clean = False
         return sum_over(self._kept(x, room), dim)
 
     def put_back(self, y: Tensor, x: Tensor, room: Tensor | None = None) -> Tensor:
         """Return `y` where an element counts, and `x` elsewhere."""
-        if followed():
-            return torch.where(self._mask, y, x)
-        # A product with 0 is far faster than a selection, and leaves infinities alone.
-        return self._kept(y, room).addcmul_(x, (~self._mask).to(y.dtype))
+        if self.clean:
+            return torch.lerp(x, y, self._as_weight(x), out=room)  # one of both, to the bit
+        return self._kept(y, room).addcmul_(x, 1 - self._as_weight(x))  # leaves infinities alone
+
+    def _fits(self, x: Tensor, dim: Sequence[int]) -> bool:
+        """Whether channels share the mask of groups, (G, B, C, L) or (G, B, C)."""
+        groups = tuple(dim) == ((1, 3) if x.ndim == 4 else (1,)) and x.ndim in (3, 4)
+        return groups and self._mask.ndim == x.ndim and self._mask.shape[2] == 1
+
+    def _is_long(self, x: Tensor) -> bool:
+        return x.ndim == 3 or x.shape[3] > _LONGEST
+
+    def _product(self, x: Tensor) -> Tensor:
+        weight = self._as_weight(x)
+        if x.ndim == 3:
+            return _bmm(weight.mT, x)
+        products = _bmm(x.flatten(0, 1), weight.flatten(0, 1).mT)
+        return products.view(*x.shape[:3], 1).sum(1, keepdim=True)
+
+    def _as_weight(self, x: Tensor) -> Tensor:
+        if self._weight is None:
+            self._weight = self._mask.to(x.dtype)
+        return self._weight
 
     def _kept(self, x: Tensor, room: Tensor | None) -> Tensor:
-        """Zero what does not count; bits, as `torch.where` is not vectorised on the CPU."""
-        if self._bits is None or self._bits.element_size() != x.element_size():
-            self._bits = -self._mask.to(_INTEGERS[x.element_size()])
-        integer = self._bits.dtype
+        """Zero what does not count, NaN too."""
+        integer = _INTEGERS[x.element_size()]
+        if self._bits is None:
+            self._bits = -self._mask.to(integer)
         out = None if room is None else room.view(integer)
         return torch.bitwise_and(x.view(integer), self._bits, out=out).view(x.dtype)
 
 
-class Rows(Elements):
-    """Whole rows count or do not, so that those which do can be gathered.
-
-    Args:
-        mask: of rows, (1, B, 1), for what is (1, B, C).
-    """
-
-    @cached_property
-    def _counting(self) -> Tensor:
-        return self._mask.flatten().nonzero().flatten()
-
-    def gathered(self, x: Tensor) -> tuple[Tensor, Validity]:
-        """Return the rows that count."""
-        return x.index_select(1, self._counting), Validity()
-
-    def sum(self, x: Tensor, dim: Sequence[int], room: Tensor | None = None) -> Tensor:
-        """Return the sums over the rows that count."""
-        if room is None or room is x:
-            return super().sum(x, dim, room)
-        room = room[:, : len(self._counting)]
-        return sum_over(torch.index_select(x, 1, self._counting, out=room), dim)
-
-
-def validity(mask: Tensor | None, x: Tensor) -> Validity:
+def validity(mask: Tensor | None, *, clean: bool = True) -> Validity:
     """Return which elements of groups of samples count.
 
     Args:
-        mask: False where they do not; broadcasts to `x`.
-        x: the groups, (G, B, C, L) or (G, B, C).
+        mask: False where they do not; broadcasts to groups, (G, B, C, L) or (G, B, C).
+        clean: whether what does not count may be finite.
     """
     if mask is None:
         return Validity()
-    # How many rows there are is data, which nobody who follows could know, and a GPU not at once.
-    rows = tuple(mask.shape) == (1, x.shape[1], 1) and x.ndim == 3 and x.shape[2] >= _WIDE
+    # Whoever follows does not know the numbers, and a GPU not at once.
     known = type(mask) is Tensor and mask.device.type == "cpu" and not followed()
-    return Rows(mask) if rows and known else Elements(mask)
+    return OnProcessor(mask, clean=clean) if known else Elements(mask)
+
+
+def _bmm(a: Tensor, b: Tensor) -> Tensor:
+    """Return the matrix products in full precision: autocast does not know this form."""
+    return torch.bmm(a, b, out=b.new_empty(len(a), a.shape[1], b.shape[2]))
 
 
 def sum_over(x: Tensor, dim: Sequence[int]) -> Tensor:
