@@ -1,14 +1,16 @@
 """What does watching a training cost? normwise against no watching, and against four peers.
 
-Ratios of the processor time of the same training, watched over unwatched, side by side in one go,
-on four networks with steps of some milliseconds on one thread; processor time, since it depends
-little on what else the machine does. It is that of a training under way: the tenth of a second that
-normwise may spend at once, beyond its budget, lies before it. normwise is taken with its default
-budget, all its rules' evidence included, and measuring every step. The peers do less: each is taken
-as its documentation shows it, logging every step.
+One training goes on, and is watched by each contestant in turn, some tenths of a second each, with
+a turn that nobody watches between any two. Shown is the processor time per step in a contestant's
+turns, divided by that of the unwatched turns before and after: network, memory and what else the
+machine does are the same. The medians over stretches of some turns are shown, also for turns that
+nobody watches, which should be 1. It is a training under way: the tenth of a second that normwise
+may spend at once, beyond its budget, lies before it. normwise is taken with its default budget, all
+its rules' evidence included, and measuring every step. The peers do less: each is taken as its
+documentation shows it, logging every step.
 
     python benchmarks/watch.py            # everything
-    python benchmarks/watch.py mlp        # one network
+    python benchmarks/watch.py mlp        # one network; the rows of the others stay
 """
 
 import importlib.util
@@ -23,16 +25,17 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from _measuring import interleaved, median, table, write
+from _measuring import RESULTS, median, table, write
 from torch import Tensor, nn
 
 import normwise as nw
 
-ROUNDS = 3
-SECONDS = 2.5  # of each unwatched training
-PEER_STEPS = 10  # of the peers whose steps cost many times as much
+TURN = 0.25  # seconds that a turn takes unwatched
+STRETCH = 4  # turns whose times are added up
+STRETCHES = 10
+WARM = 1.0  # seconds that normwise watches before its first turn
+PEER_TURNS, PEER_STEPS = 3, 10  # of the peers, whose steps mostly cost many times as much
 
-Step = Callable[[int], None]
 Watching = Callable[[nn.Module, torch.optim.Optimizer], AbstractContextManager[Any]]
 
 
@@ -88,14 +91,6 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
 # --- who watches -------------------------------------------------------------------------------
 
 
-def default(net: nn.Module, optimizer: torch.optim.Optimizer) -> AbstractContextManager[Any]:
-    return nw.watch(net, optimizer)
-
-
-def every_step(net: nn.Module, optimizer: torch.optim.Optimizer) -> AbstractContextManager[Any]:
-    return nw.watch(net, optimizer, every=1)
-
-
 @contextmanager
 def torch_audit(net: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[None]:
     """All its rules, at every step."""
@@ -148,57 +143,91 @@ def torchlens(net: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[None
     handle.remove()
 
 
-PEERS: dict[str, tuple[str, Watching, bool]] = {
-    "torch-audit": ("torch_audit", torch_audit, False),
-    "TensorBoard histograms": ("tensorboard", tensorboard, True),
-    "wandb.watch": ("wandb", wandb, True),
-    "TorchLens": ("torchlens", torchlens, True),
+PEERS: dict[str, tuple[str, Watching]] = {
+    "torch-audit": ("torch_audit", torch_audit),
+    "TensorBoard histograms": ("tensorboard", tensorboard),
+    "wandb.watch": ("wandb", wandb),
+    "TorchLens": ("torchlens", torchlens),
 }
+
+
+OURS = ("itself", "`nw.watch`", "`every=1`")
+HEADER = ["network", "a step", *OURS, *PEERS]
 
 
 # --- the measurement ---------------------------------------------------------------------------
 
 
-def training(make: Callable[[], nn.Module], batch: int, watching: Watching, steps: int) -> float:
-    """Processor seconds per step, without the beginning and the end of watching."""
-    torch.manual_seed(0)
-    net = make()
-    optimizer = torch.optim.Adam(net.parameters())
-    batches = [(torch.randn(batch, 1, 28, 28), torch.randint(0, 10, (batch,))) for _ in range(8)]
+class Training:
+    """A training that goes on and on."""
 
-    def train(count: int) -> None:
-        for index in range(count):
-            x, y = batches[index % len(batches)]
-            optimizer.zero_grad()
-            F.cross_entropy(net(x), y).backward()
-            optimizer.step()
+    def __init__(self, network: str) -> None:
+        make, batch = NETWORKS[network]
+        torch.manual_seed(0)
+        self.net = make()
+        self.optimizer = torch.optim.Adam(self.net.parameters())
+        self._batches = [
+            (torch.randn(batch, 1, 28, 28), torch.randint(0, 10, (batch,))) for _ in range(8)
+        ]
 
-    train(10)
-    with watching(net, optimizer):
-        train(steps // 3)
+    def steps(self, count: int) -> float:
+        """Train, and return the processor seconds per step."""
         began = process_time()
-        train(steps)
-        return (process_time() - began) / steps
+        for index in range(count):
+            x, y = self._batches[index % len(self._batches)]
+            self.optimizer.zero_grad()
+            F.cross_entropy(self.net(x), y).backward()
+            self.optimizer.step()
+        return (process_time() - began) / count
 
 
-def row(name: str) -> list[str]:
-    make, batch = NETWORKS[name]
-    nobody: Watching = lambda *_: nullcontext()  # noqa: E731
-    steps = max(60, int(SECONDS / training(make, batch, nobody, 60)))
-    contestants: dict[str, Callable[[], float]] = {
-        "": lambda: training(make, batch, nobody, steps),
-        "default": lambda: training(make, batch, default, steps),
-        "every=1": lambda: training(make, batch, every_step, steps // 4),
-    }
-    for peer, (module, watching, slow) in PEERS.items():
+def row(network: str) -> list[str]:
+    training = Training(network)
+    training.steps(20)
+    steps = max(2, round(TURN / training.steps(20)))
+    alone, ratios = ours(training, steps)
+    for peer, (module, watching) in PEERS.items():
         if importlib.util.find_spec(module):
-            count = PEER_STEPS if slow else steps // 8
-            contestants[peer] = lambda w=watching, c=count: training(make, batch, w, c)
-    figures = {who: median(all_) for who, all_ in interleaved(contestants, ROUNDS).items()}
-    alone = figures.pop("")
-    ratios = {who: f"{took / alone:.2f}x" for who, took in figures.items()}
-    shown = ["default", "every=1", *PEERS]
-    return [name, f"{alone * 1e3:.2f} ms", *(ratios.get(who, "absent") for who in shown)]
+            ratios[peer] = theirs(training, watching, steps)
+    shown = (f"{ratios[who]:.2f}x" if who in ratios else "absent" for who in (*OURS, *PEERS))
+    return [network, f"{alone * 1e3:.2f} ms", *shown]
+
+
+def ours(training: Training, steps: int) -> tuple[float, dict[str, float]]:
+    """Return what a step takes unwatched, and how many times as much with normwise."""
+    net, optimizer = training.net, training.optimizer
+    watched = (nullcontext(), nw.watch(net, optimizer), nw.watch(net, optimizer, every=1))
+    contestants = dict(zip(OURS, watched, strict=True))
+    for watching in watched:
+        with watching:
+            training.steps(round(WARM / TURN) * steps)
+    stretches: list[dict[str, tuple[float, float]]] = []
+    for _ in range(STRETCHES):
+        took = dict.fromkeys(OURS, (0.0, 0.0))
+        for turn in range(STRETCH):
+            before = training.steps(steps)
+            for who in OURS if turn % 2 else OURS[::-1]:
+                with contestants[who]:
+                    training.steps(1)  # of which the first sets hooks again
+                    watched_ = training.steps(steps)
+                after = training.steps(steps)
+                took[who] = took[who][0] + watched_, took[who][1] + (before + after) / 2
+                before = after
+        stretches.append(took)
+    alone = median([took["itself"][1] for took in stretches]) / STRETCH
+    return alone, {who: median([took[who][0] / took[who][1] for took in stretches]) for who in OURS}
+
+
+def theirs(training: Training, watching: Watching, steps: int) -> float:
+    """Return how many times as much a step takes with a peer."""
+    ratios = []
+    for _ in range(PEER_TURNS):
+        before = training.steps(steps)
+        with watching(training.net, training.optimizer):
+            training.steps(2)
+            watched = training.steps(PEER_STEPS)
+        ratios.append(2 * watched / (before + training.steps(steps)))
+    return median(ratios)
 
 
 def _named(peer: str) -> str:
@@ -209,20 +238,30 @@ def _named(peer: str) -> str:
         return f"{peer} ({module}, not installed)"
 
 
+def earlier() -> dict[str, list[str]]:
+    """The rows of the last results, for the networks that are not measured this time."""
+    page = RESULTS / "watch.md"
+    lines = page.read_text().splitlines() if page.exists() else []
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {row[0]: row for row in cells if row[0] in NETWORKS and len(row) == len(HEADER)}
+
+
 def main() -> None:
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
-    names = sys.argv[1:] or list(NETWORKS)
-    header = ["network", "a step", "`nw.watch`", "`every=1`", *PEERS]
-    rows = [row(name) for name in names]
+    rows = earlier()
+    for network in sys.argv[1:] or NETWORKS:
+        rows[network] = row(network)
     write(
         "watch",
         "What watching a training costs",
         [
-            "Processor time of a training under way, watched over unwatched; medians of "
-            f"{ROUNDS} interleaved rounds, one thread. Processes that a peer starts beside it do "
-            "not count.",
-            table(header, rows),
+            "Processor time per step of a training under way, watched in turns, divided by that of "
+            f"the unwatched turns before and after: medians of {STRETCHES} stretches of {STRETCH} "
+            f"turns of about {TURN} s, of the peers {PEER_TURNS} turns of {PEER_STEPS} steps; one "
+            "thread. *itself* is a turn that nobody watches: its distance from 1 shows the error. "
+            "Processes that a peer starts beside it do not count.",
+            table(HEADER, [rows[network] for network in NETWORKS if network in rows]),
             f"Peers: {', '.join(map(_named, PEERS))}.",
         ],
     )

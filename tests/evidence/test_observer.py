@@ -134,6 +134,89 @@ def test_a_fault_of_ours_ends_the_measuring_and_not_the_training(monkeypatch):
     assert "ZeroDivisionError: ours" in evidence.notes[0]
 
 
+# --- sleep -------------------------------------------------------------------------------------
+
+
+class Tired(Schedule):
+    """Measures two steps, then watches every eighth step or so."""
+
+    naps = 0
+    tired = False
+
+    def due(self, step: int) -> bool:
+        return step < 2
+
+    def stepped(self, *, measured: bool, own: float = 0.0) -> None:
+        self.tired = not measured
+
+    @property
+    def overdrawn(self) -> bool:
+        return self.tired
+
+    def slept(self, own: float) -> bool:
+        self.naps += 1
+        return self.naps % 7 == 0
+
+
+def test_sleep_leaves_one_hook_that_evaluation_wakes():
+    net = rows(nn.BatchNorm1d(16), nn.ReLU())
+    optimizer = SGD(net.parameters(), 0.1)
+    observer = Observer({"": net}, [optimizer], Tired())
+    observer.attach()
+    for _ in range(3):  # of which the last is not measured
+        step(net, optimizer)
+    *on_modules, on_all = traces(net)
+    assert [len(hooks) for hooks in on_modules] == [1]
+    assert len(on_all) == 1
+    for _ in range(4):
+        step(net, optimizer)
+        net.eval()
+        with torch.no_grad():
+            net(X)
+        net.train()
+    for _ in range(13):
+        step(net, optimizer)
+    observer.detach()
+    assert traces(net) == []
+    evidence = observer.evidence()
+    assert (evidence.steps, evidence.measured, evidence.optimizers[0].steps) == (20, 2, 20)
+    counted = {passes.training: passes.count for passes in evidence.passes}
+    assert counted[False] == 4  # all of them
+    assert counted[True] == 3 + 4 + 1  # after each evaluation, and after seven naps
+    assert evidence.optimizers[0].stale == 0
+    assert len(evidence.batches[0].ids) == 3  # those before the first nap
+
+
+def test_training_with_naps_is_the_same_bit_for_bit():
+    def trained(schedule: Schedule | None) -> list[Tensor]:
+        net = rows(nn.BatchNorm1d(16), nn.Dropout(0.5))
+        optimizer = Adam(net.parameters())
+        observer = Observer({"": net}, (), schedule)
+        if schedule is not None:
+            observer.attach()
+        for _ in range(12):
+            step(net, optimizer)
+        observer.detach()
+        return [t.clone() for t in net.state_dict().values()]
+
+    assert all(map(torch.equal, trained(None), trained(Tired())))
+
+
+def test_watching_goes_on_where_it_was_left():
+    net = rows()
+    optimizer = SGD(net.parameters(), 0.1)
+    observer = Observer({"": net}, [optimizer], Tired())
+    for _ in range(3):
+        observer.attach()
+        for _ in range(4):
+            step(net, optimizer)
+        observer.detach()
+        assert traces(net) == []
+    evidence = observer.evidence()
+    assert evidence.steps == evidence.optimizers[0].steps == 12
+    assert evidence.passes[0].count == 3 + 1 + 1
+
+
 # --- what is measured --------------------------------------------------------------------------
 
 
@@ -411,6 +494,44 @@ def test_weights_updated_by_hand():
     evidence = watched(net, train)
     assert evidence.level is Level.BACKWARD
     assert evidence.measured == 3  # the last has no pass behind it that would end it
+
+
+def test_steps_by_hand_count_where_they_are_not_measured():
+    net = rows()
+
+    def train() -> None:
+        for _ in range(10):
+            for parameter in net.parameters():
+                parameter.grad = None
+            F.cross_entropy(net(X), Y).backward()
+            for parameter in net.parameters():
+                assert parameter.grad is not None
+                parameter.data -= 0.1 * parameter.grad
+
+    evidence = watched(net, train, every=3)
+    assert (evidence.steps, evidence.measured) == (9, 3)
+
+
+def test_nested_tensors_are_let_through():
+    class Padded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = rows()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.net(torch.nested.to_padded_tensor(x, 0.0).mean(1))
+
+    net = Padded()
+    optimizer = SGD(net.parameters(), 0.1)
+    x = torch.nested.nested_tensor([X[:5], X[:9]])
+
+    def train() -> None:
+        F.cross_entropy(net(x), Y[:2]).backward()
+        optimizer.step()
+
+    evidence = watched(net, train)
+    assert evidence.notes == ()
+    assert evidence.modules["net.0"].output is not None
 
 
 def test_memory_is_constant():

@@ -38,6 +38,7 @@ class Calls(TorchFunctionMode):
         self._handlers = handlers
         self._module = module
         self.graph: GraphMeter | None = None
+        self._on = False
 
     def __torch_function__(
         self,
@@ -75,6 +76,9 @@ class Calls(TorchFunctionMode):
         A mode that the user has entered leaves by popping the topmost one, so this one goes to the
         bottom, above nothing but torch's default device, which must lie there.
         """
+        if not on and not self._on:
+            return
+        self._on = on
         modes = [mode for mode in function_modes() if mode is not self]
         if on:
             modes.insert(bool(modes) and is_default_device(modes[0]), self)

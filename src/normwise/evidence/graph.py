@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from torch import Tensor
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
+
+from normwise.evidence.tensors import has_shape
 
 MOST_NODES = 20_000
 
@@ -129,10 +130,10 @@ class GraphMeter:
 
     def note(self, name: str, module: str | None, args: Any, kwargs: Any, result: Any) -> None:
         """Note a call, if it takes and gives tensors."""
-        given = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        given = [leaf for leaf in tree_leaves(result) if has_shape(leaf)]
         if not given or self.full:
             return
-        taken = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        taken = [leaf for leaf in tree_leaves((args, kwargs)) if has_shape(leaf)]
         index = len(self._nodes)
         makers = [self._makers.get(tensor) for tensor in taken]
         node = Node(

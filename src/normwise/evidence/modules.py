@@ -1,10 +1,10 @@
 """What each module puts out, takes in and sends back, seen by hooks."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Protocol, TypeGuard
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from normwise.evidence.guard import Guard
 from normwise.evidence.module import Activation, Module
 from normwise.evidence.norms import NormMeter
-from normwise.evidence.private import in_backward, is_transformed, unseen
+from normwise.evidence.private import in_backward, unseen
 from normwise.evidence.series import SeriesMeter
+from normwise.evidence.tensors import has_shape, is_measurable
 from normwise.evidence.units import Batch, Units, UnitsMeter
 from normwise.trace.functions import DROPOUT_TYPES
 
@@ -35,7 +36,7 @@ class Measuring(Enum):
     EVALUATION = auto()
 
 
-@dataclass
+@dataclass(slots=True)
 class Frame:
     """A module whose forward is running."""
 
@@ -61,6 +62,10 @@ class Listener(Protocol):
         """Called when a module runs again during a backward pass."""
         ...
 
+    def wakes(self) -> None:
+        """Called before another pass than those that one can sleep through."""
+        ...
+
 
 class ModulesMeter:
     """Hooks modules, measures what passes, and unhooks them again.
@@ -84,7 +89,7 @@ class ModulesMeter:
         self._entries: dict[str, list[Any]] = {}
         self._hooked: dict[str, list[Any]] = {}
         self._guard = guard
-        self._leaving = guard(self._leave)
+        self._leaving, self._dozing = guard(self._leave), guard(self._doze)
         self._hooks = {path: guard(self._enter(path)) for path in modules}
         self._stateful = [p for p, m in modules.items() if isinstance(m, STATEFUL_NORMS)]
         self._channels_first = False
@@ -135,6 +140,25 @@ class ModulesMeter:
         _remove(self._entries)
         self.frames.clear()
 
+    def sleep(self) -> None:
+        """Hook entries only to be woken by passes in evaluation mode or without gradients."""
+        self.detach()
+        for path, handles in self._entries.items():
+            _remove({path: handles})
+            nap = self._modules[path].register_forward_pre_hook(self._dozing)
+            self._entries[path] = [nap]
+
+    def wake(self) -> None:
+        """Hook entries as before."""
+        for path, handles in self._entries.items():
+            _remove({path: handles})
+            self._entries[path] = self._hook(path)
+
+    def _doze(self, module: nn.Module, args: Any) -> None:
+        if not (module.training and torch.is_grad_enabled()) and not in_backward():
+            self._listener.wakes()
+            self.join(module, args)
+
     def _hook(self, path: str) -> list[Any]:
         module = self._modules[path]
         return [
@@ -145,8 +169,6 @@ class ModulesMeter:
 
     def _enter(self, path: str) -> Callable[[nn.Module, Any, Any], None]:
         def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
-            if torch.compiler.is_compiling():
-                return
             if in_backward():
                 self._recomputed[path] += self.measuring is Measuring.TRAINING
                 self._listener.recomputes(path)
@@ -163,7 +185,7 @@ class ModulesMeter:
     def _begin_pass(self, path: str, module: nn.Module, args: Any, kwargs: Any) -> None:
         if path not in self._entries:
             self._entries[path] = self._hooked.pop(path)
-        batch = next((v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)), None)
+        batch = next((v for v in (*args, *kwargs.values()) if has_shape(v)), None)
         self._listener.pass_begins(path, module, batch)
 
     def _note_call(self, path: str, module: nn.Module, args: Any) -> None:
@@ -185,7 +207,7 @@ class ModulesMeter:
             self._norms[path].train(self.step, args[0].detach(), batch, first=first)
 
     def _leave(self, module: nn.Module, _args: Any, output: Any) -> None:
-        if torch.compiler.is_compiling() or in_backward() or not self.frames:
+        if in_backward() or not self.frames:
             return
         frame = self.frames.pop()
         while frame.module is not module and self.frames:  # hooks were removed within a pass
@@ -289,20 +311,6 @@ class ModulesMeter:
             self._before.get(path),
             self._norms[path].result() if path in self._norms else None,
         )
-
-
-def is_measurable(values: Sequence[Any]) -> TypeGuard[Sequence[Tensor]]:
-    """Whether the first value is a dense tensor of real numbers that can be looked at."""
-    if not values or not isinstance(values[0], Tensor):
-        return False
-    tensor = values[0]
-    return (
-        tensor.is_floating_point()
-        and tensor.ndim > 0
-        and tensor.layout is torch.strided
-        and not tensor.is_meta
-        and not is_transformed(tensor)
-    )
 
 
 def _remove(handles: dict[str, list[Any]]) -> None:

@@ -40,9 +40,10 @@ _LONGEST = 64  # passes in a window without a step of the optimizer that would c
 class Observer:
     """Watches networks train, from outside.
 
-    Between measured steps there is a hook on each network and one on all optimizers, nothing else.
-    A measured step is a *window*: from a training pass to the next step of the optimizer that
-    stepped last before it, so that it spans all optimizers of an alternating training.
+    Between measured steps there is a hook on each network and one on all optimizers, nothing else;
+    where steps are so short that even these cost too much, it sleeps through some. A measured step
+    is a *window*: from a training pass to the next step of the optimizer that stepped last before
+    it, so that it spans all optimizers of an alternating training.
 
     Args:
         networks: by name; a single one may be named by the empty string.
@@ -86,10 +87,13 @@ class Observer:
         self._step = self._measured = self._passes_in_window = 0
         self._all_passes = self._evaluations_measured = 0
         self._evaluating = False
-        self._open = False
-        self._left_by_backward: list[Any] | None = None
+        self._open = self._sleeping = False
+        self._left: list[Any] | None = None
+        self._reached = False  # whether gradients have been, since the last step by hand
+        self._reaching: list[Any] = []
         self._closer: TorchOptimizer | None = None
         self._last_stepped: TorchOptimizer | None = None
+        self._told = 0.0  # seconds of the guard's that the schedule knows of
         self._handles: list[Any] = []
 
     # --- attach and detach -------------------------------------------------------------------
@@ -100,6 +104,7 @@ class Observer:
         Args:
             entered: a module whose call has already begun, and the call's positional arguments.
         """
+        self._sleeping = False
         self._modules.attach(None)  # all, until it is known through which the program enters
         self._handles = [
             register_optimizer_step_pre_hook(self._guard(self._before_step)),
@@ -114,9 +119,10 @@ class Observer:
         self._calls.switch(on=False)
         self._modules.detach()
         self._modules.detach_entries()
-        for handle in self._handles:
+        for handle in (*self._handles, *self._reaching):
             handle.remove()
         self._handles.clear()
+        self._reaching.clear()
         for meter in self._optimizers:
             meter.detach()
 
@@ -170,11 +176,13 @@ class Observer:
 
     def _training_pass_begins(self) -> None:
         self._level = max(self._level, Level.FORWARD)
-        if self._open and not self._optimizers and self._left_by_backward != self._versions():
+        if not self._optimizers and self._is_over():
             self.end_step()  # a loop that updates the weights by hand
         self._passes_in_window += self._open
         if self._passes_in_window > _LONGEST:
             self._close()
+            self._schedule.passed(self._own())
+        self._schedule.begins()
         if not self._open and self._schedule.due(self._step):
             self._open_window()
         elif not self._open:
@@ -198,7 +206,7 @@ class Observer:
 
     def _open_window(self) -> None:
         self._open, self._passes_in_window = True, 0
-        self._left_by_backward = self._versions()
+        self._left = self._versions()
         for meter in self._optimizers:
             meter.begin_window()
         self._closer = self._last_stepped
@@ -230,11 +238,25 @@ class Observer:
 
     def end_step(self) -> None:
         """Note that a step is over, in a program that has no optimizer."""
-        if self._open:
+        measured = self._open
+        if measured:
             self._parameters.gradients(self._step, (parameter for parameter, _ in self._named))
             self._close()
             self._measured += 1
         self._step += 1
+        self._schedule.stepped(measured=measured, own=self._own())
+        self._reached = False
+        if not self._reaching:
+            leaves = (p for p, _ in self._named if p.requires_grad and p.is_leaf)
+            note = self._guard(self._note_reached)
+            self._reaching = [leaf.register_post_accumulate_grad_hook(note) for leaf in leaves]
+
+    def _note_reached(self, _parameter: Tensor) -> None:
+        self._reached = True
+
+    def _is_over(self) -> bool:
+        """Whether the weights have been updated since the last backward pass, as far as is seen."""
+        return self._left != self._versions() if self._open else self._reached
 
     # --- optimizers --------------------------------------------------------------------------
 
@@ -252,6 +274,12 @@ class Observer:
             self._measure_gradients(optimizer)
 
     def _after_step(self, optimizer: TorchOptimizer, _args: Any, _kwargs: Any) -> None:
+        if self._sleeping:
+            self._meter(optimizer).steps += 1
+            self._step += 1
+            if self._schedule.slept(self._own()):
+                self.wakes()
+            return
         self._level = Level.TRAINING
         measured = self._open
         if measured:
@@ -264,9 +292,32 @@ class Observer:
         elif measured and self._passes:
             self._calls.switch(on=True)
         self._step += 1
-        self._schedule.stepped(measured=measured)
+        self._schedule.stepped(measured=measured, own=self._own())
         if not self._passes and not self._open and self._schedule.due(self._step):
             self._open = True  # passes cannot be seen, but gradients and updates can
+        elif not self._open and not self._modules.frames and self._schedule.overdrawn:
+            self._sleep()
+
+    def _sleep(self) -> None:
+        """Leave nothing but what counts steps and is woken by evaluation."""
+        self._sleeping = True
+        self._modules.sleep()
+        for meter in self._optimizers:
+            meter.detach()
+        for batches in self._batches.values():
+            batches.miss()
+
+    def wakes(self) -> None:
+        """Watch again."""
+        self._sleeping = False
+        self._modules.wake()
+        for meter in self._optimizers:
+            meter.follow()
+
+    def _own(self) -> float:
+        """Return the seconds in code of this package since it was last asked."""
+        before, self._told = self._told, self._guard.seconds
+        return self._told - before
 
     def _meter(self, optimizer: TorchOptimizer) -> OptimizerMeter:
         for meter in self._optimizers:
@@ -313,7 +364,7 @@ class Observer:
 
     def _went_back(self, args: Any, _kwargs: Any, _result: Any) -> None:
         self._level = max(self._level, Level.BACKWARD)
-        self._left_by_backward = self._versions()
+        self._left = self._versions()
         self._objective.add(self._step, args[0].detach().float().mean())
 
     def _versions(self) -> list[Any]:

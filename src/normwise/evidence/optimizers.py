@@ -63,11 +63,16 @@ class OptimizerMeter:
         self._editing: list[str] | None = None  # None while it is not seen
         self._handles: list[Any] = []
         self._sentinel: Tensor | None = None
-        self._follow([p for p in self.parameters() if p.requires_grad and p.is_leaf])
+        self.follow()
 
     def parameters(self) -> list[Tensor]:
         """Return all its parameters."""
         return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+    def follow(self) -> None:
+        """Begin to follow it, between two of its steps."""
+        self._follow([p for p in self.parameters() if p.requires_grad and p.is_leaf])
+        self._in_cycle, self._cleared = 0, False
 
     def _follow(self, parameters: list[Tensor]) -> None:
         self.detach()

@@ -1,12 +1,13 @@
 """In which mode a module is run, with or without gradients, and whether a backward followed."""
 
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import ref
 
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
+
+_SIZES = 32  # numbers of samples that are told apart
 
 
 @dataclass(frozen=True)
@@ -49,40 +50,53 @@ class Passes:
     batch_sizes: dict[int, int]
 
 
+@dataclass(slots=True)
+class _Mode:
+    """Passes in one mode."""
+
+    first: int  # the step
+    last: int
+    count: int = 0
+    runs: int = 0
+    repeated: int = 0
+    after_steps: int = 0
+    sizes: dict[int, int] = field(default_factory=dict)
+
+
 class PassesMeter:
     """Counts the passes of one module; called at every pass."""
 
     def __init__(self, entry: str) -> None:
         self._entry = entry
-        self._count: Counter[tuple[bool, bool]] = Counter()
-        self._runs: Counter[tuple[bool, bool]] = Counter()
-        self._repeated: Counter[tuple[bool, bool]] = Counter()
+        self._modes: dict[tuple[bool, bool], _Mode] = {}
         self._batch: ref[Tensor] | None = None
-        self._after: Counter[tuple[bool, bool]] = Counter()
-        self._steps: dict[tuple[bool, bool], tuple[int, int]] = {}
-        self._sizes: dict[tuple[bool, bool], Counter[int]] = {}
         self._backward = self._recomputed = 0
-        self._last: tuple[bool, bool] | None = None
+        self._mode: _Mode | None = None  # of the last pass
 
     def add(self, training: bool, gradients: bool, step: int, batch: Tensor | None) -> None:
         """Note a pass that begins."""
-        key = training, gradients
-        self._count[key] += 1
-        self._runs[key] += key != self._last
-        self._after[key] += step > 0
-        self._steps[key] = self._steps.get(key, (step, step))[0], step
-        self._last = key
+        mode = self._modes.get((training, gradients))
+        if mode is None:
+            mode = self._modes[training, gradients] = _Mode(step, step)
+        mode.count += 1
+        mode.last = step
+        mode.after_steps += step > 0
+        mode.runs += mode is not self._mode
+        self._mode = mode
         if batch is not None:
-            self._repeated[key] += self._batch is not None and self._batch() is batch
+            mode.repeated += self._batch is not None and self._batch() is batch
             self._batch = ref(batch)
-        sizes = self._sizes.setdefault(key, Counter())
-        if batch is not None and batch.ndim and (len(batch) in sizes or len(sizes) < 32):
-            sizes[len(batch)] += 1
+            self._note_size(mode, batch)
+
+    def _note_size(self, mode: _Mode, batch: Tensor) -> None:
+        size = batch.shape[0] if batch.ndim else None
+        if size is not None and (size in mode.sizes or len(mode.sizes) < _SIZES):
+            mode.sizes[size] = mode.sizes.get(size, 0) + 1
 
     @property
     def checkpointed(self) -> bool:
         """Whether passes without gradients are run again with them, in the backward pass."""
-        return self._recomputed > 0 and self._count[True, False] > 0
+        return self._recomputed > 0 and (True, False) in self._modes
 
     def recompute(self) -> None:
         """Note that it was run again during a backward pass."""
@@ -102,20 +116,20 @@ class PassesMeter:
 
     def result(self) -> tuple[Passes, ...]:
         """Return what was counted, the most frequent first."""
-        return tuple(self._passes(key) for key, _ in self._count.most_common())
+        ordered = sorted(self._modes.items(), key=lambda each: -each[1].count)
+        return tuple(self._passes(*key, mode) for key, mode in ordered)
 
-    def _passes(self, key: tuple[bool, bool]) -> Passes:
-        training, gradients = key
+    def _passes(self, training: bool, gradients: bool, mode: _Mode) -> Passes:
         return Passes(
             self._entry,
             training,
             gradients,
-            self._count[key],
-            self._backward if key == (False, True) else None,
-            self._recomputed if key == (True, False) else 0,
-            self._steps[key],
-            self._after[key],
-            self._runs[key],
-            self._repeated[key],
-            dict(self._sizes[key]),
+            mode.count,
+            self._backward if (training, gradients) == (False, True) else None,
+            self._recomputed if (training, gradients) == (True, False) else 0,
+            (mode.first, mode.last),
+            mode.after_steps,
+            mode.runs,
+            mode.repeated,
+            dict(mode.sizes),
         )

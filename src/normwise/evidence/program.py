@@ -166,7 +166,7 @@ class Program:
         self._look(on=self._tries[optimizer] < _TRIES)
 
     def _see(self, module: nn.Module, args: Any) -> None:
-        if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if not torch.is_grad_enabled():
             return
         if self._sessions and module in self._sessions[-1].modules:
             return
