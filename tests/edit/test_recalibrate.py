@@ -7,6 +7,7 @@ import torch
 import torch.multiprocessing as mp
 from torch import distributed as dist
 from torch import nn
+from torch.nn import functional as F
 
 from normwise.edit import edits, freeze_norm, recalibrate
 from normwise.errors import UsageError
@@ -197,6 +198,52 @@ def test_a_failure_on_the_way_brings_the_old_statistics_back():
         assert net.training
         assert not any(m._forward_pre_hooks for m in net.modules())
         assert not edits(net)
+
+
+def test_norms_keep_a_forward_of_their_own():
+    class Twice(nn.BatchNorm1d):
+        def forward(self, input):
+            return super().forward(2 * input)
+
+    net = nn.Sequential(nn.BatchNorm1d(2), Twice(2)).double()
+    mine = net[0].forward = lambda input: F.batch_norm(input + 1, None, None, training=True)
+    for exact in (True, False):
+        recalibrate(net, [x, 2 * x], exact=exact)
+        assert net[0].forward is mine
+        assert "forward" not in vars(net[1])
+        torch.testing.assert_close(net[0].running_mean, 1.5 * x.mean(0))
+        torch.testing.assert_close(net[1].running_mean, torch.zeros(2).double())
+
+
+def test_a_norm_called_by_name_and_hooked_by_its_user():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.bn = nn.BatchNorm1d(2)
+
+        def forward(self, x):
+            return self.bn(input=x)
+
+    for exact in (True, False):
+        net = Named().double()
+        net.bn.register_forward_pre_hook(
+            lambda m, i, k: (i, {"input": k["input"] + 1}), with_kwargs=True
+        )
+        recalibrate(net, x.split(6), exact=exact)
+        torch.testing.assert_close(net.bn.running_mean, x.mean(0) + 1)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("wrong", [torch.randn(6, 1), torch.randn(6, 3)])
+def test_a_later_batch_of_another_width_is_refused(wrong, exact):
+    with pytest.raises(UsageError, match="does not run on a batch"):
+        recalibrate(one_norm(), [x, wrong.double()], exact=exact)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_norm_of_images_takes_no_rows(exact):
+    with pytest.raises(UsageError, match="expected 4D input"):
+        recalibrate(nn.BatchNorm2d(2).double(), [x], exact=exact)
 
 
 # --- loaders ------------------------------------------------------------------------------------

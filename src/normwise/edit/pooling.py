@@ -52,5 +52,6 @@ class Pool:
 
     def joined(self) -> Part:
         """Return the whole."""
-        self._parts = [joined(self._parts)]
+        if len(self._parts) > 1:
+            self._parts = [joined(self._parts)]
         return self._parts[0]

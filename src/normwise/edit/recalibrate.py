@@ -175,7 +175,7 @@ class _Measuring:
         return measured
 
     def _run(self, one: Pass, expected: Counter[str] | None, advance: Callable[[], None]) -> None:
-        with together(self._device), one.hooks():
+        with together(self._device), one.measuring():
             count = 0
             for batch in self._all():
                 one.run(self._network, self._forward, batch)

@@ -2,6 +2,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
 
 from normwise.edit.calibrating import Population
 
@@ -82,3 +84,51 @@ def test_a_batch_tells_its_own_moments():
     x = torch.tensor([[1.0], [3.0]])
     mean, variance = Population(1).add(x)
     assert (mean.item(), variance.item()) == (2, 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize(("mean", "jump"), [(0, 0), (1e4, 0), (0, 1e4), (3, -50)])
+def test_normalising_gives_the_moments_as_well(mean, jump, affine, dtype):
+    torch.manual_seed(0)
+    norm = nn.BatchNorm1d(3, affine=affine).to(dtype)
+    if affine:
+        nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
+    x = mean + torch.randn(2000, 3, dtype=dtype)
+    x[900:] += jump  # in the midst of batches that are summed about one value
+    population = Population(3)
+    for batch in x.split(15):  # the last one is shorter
+        assert population.takes_normalised(batch, norm)
+        found = population.add_normalised(batch, norm)
+        truth = F.batch_norm(
+            batch.double(),
+            None,
+            None,
+            norm.weight.double() if affine else None,
+            norm.bias.double() if affine else None,
+            training=True,
+        )
+        far = 1e-6 * abs(jump)  # from there values are subtracted, as torch's own kernel does
+        torch.testing.assert_close(found.double(), truth, rtol=0, atol=1e-4 + far)
+    variance, means = torch.var_mean(x.double(), 0, correction=0)
+    assert population.count == 2000
+    assert ((population.mean - means).abs() < 1e-6 * variance.sqrt()).all()
+    torch.testing.assert_close(population.variance, variance, rtol=1e-6, atol=0)
+
+
+def test_what_is_not_normalised_here():
+    norm, population = nn.BatchNorm1d(4), Population(4)
+    x = torch.randn(8, 4)
+    assert population.takes_normalised(x, norm)
+    for other in (
+        x.double(),
+        x.bfloat16(),
+        x[:1],
+        x[:0],
+        x[:, :1],
+        torch.randn(4, 8).t(),
+        torch.randn(8, 4, 2),
+        torch.randn(3000, 4),
+    ):
+        assert not population.takes_normalised(other, norm)
+    assert not population.takes_normalised(x.bfloat16(), norm.bfloat16())
