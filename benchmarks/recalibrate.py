@@ -23,7 +23,7 @@ try:
 except ImportError:
     update_bn_stats = None
 
-ROUNDS = 7
+ROUNDS = 9
 
 
 class Block(nn.Module):

@@ -38,6 +38,7 @@ class Population:
         self._pool = Pool()
         self._pool.add((0, nothing, nothing))
         self._waiting: list[Part] = []
+        self._room: list[list[Tensor]] = []
         self._start: Tensor | None = None
 
     @property
@@ -85,12 +86,25 @@ class Population:
             self._start = _start(x)
         apart = x if self._start is None else x - self._start
         mean, variance = _moments(apart)
-        self._waiting.append((len(x), mean, variance))
+        self._waiting.append((len(x), *self._kept(mean, variance)))
         if len(self._waiting) == _BATCHES:
             self._join_waiting()
         return torch.batch_norm(
             apart, norm.weight, norm.bias, mean, variance, False, 0.0, norm.eps, False
         )
+
+    def _kept(self, *moments: Tensor) -> list[Tensor]:
+        """Copy moments to where there is room for those of all batches that wait.
+
+        Left where they are, they would break the memory that the next batch wants in one piece.
+        """
+        if not self._room:
+            shape = _BATCHES, len(moments), len(moments[0])
+            self._room = [list(place) for place in moments[0].new_empty(shape)]
+        place = self._room[len(self._waiting)]
+        for room, values in zip(place, moments, strict=True):
+            room.copy_(values)
+        return place
 
     def _join_waiting(self) -> None:
         count, mean, variance = joined(self._waiting)
