@@ -4,7 +4,7 @@ Forward and backward, one thread, medians of interleaved rounds; below 1 ours is
 measured is the processor's time, in which other programs on the machine count little.
 
     python benchmarks/layers.py              # everything
-    python benchmarks/layers.py DropBlock2d  # what starts so
+    python benchmarks/layers.py DropBlock2d  # what starts so; printed, while the page stays
 """
 
 import importlib
@@ -331,9 +331,11 @@ def main() -> None:
         chosen = [c for c in cases if not sys.argv[1:] or c.ours.startswith(tuple(sys.argv[1:]))]
         if chosen:
             sections.append(f"## {title}\n\n{table(header, [row(case) for case in chosen])}")
-    if not sys.argv[1:]:
-        sections.append(memory("What batch norms keep for the backward pass", kept_for_backward))
-        sections.append(memory("The most memory that forward and backward take at once", peak))
+    if sys.argv[1:]:
+        print("\n\n".join(sections))
+        return
+    sections.append(memory("What batch norms keep for the backward pass", kept_for_backward))
+    sections.append(memory("The most memory that forward and backward take at once", peak))
     write("layers", "What the layers cost", sections)
 
 
