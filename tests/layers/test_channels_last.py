@@ -47,3 +47,5 @@ def test_wrong_shapes_are_refused():
         norm(torch.ones(3))
     with pytest.raises(UsageError, match=r"shape \(5, 2\), for .* \(2, 5, 3\): it takes \(2, 5\)"):
         norm(torch.ones(2, 5, 3), torch.ones(5, 2, dtype=torch.bool))
+    with pytest.raises(UsageError, match=r"takes no mask: .* a normwise\.layers\.BatchNorm1d"):
+        ChannelsLast(nn.BatchNorm1d(3))(torch.ones(2, 5, 3), torch.ones(2, 5, dtype=torch.bool))

@@ -65,6 +65,24 @@ def test_layer_norm_backward_of_a_single_sample():
     assert_close(dbias, grad, **EXACT)
 
 
+def test_arguments_of_batch_norm_that_are_wrong_are_all_named():
+    norm, ones, ghosts = functional.batch_norm, torch.ones(4), {"virtual_batch_size": 2}
+    with pytest.raises(UsageError) as caught:
+        norm(torch.ones(5, 3), ones, None, ones, training=True, virtual_batch_size=0)
+    assert [problem.split(":")[0] for problem in caught.value.problems] == [
+        "running_mean has the shape (4,)",
+        "weight has the shape (4,)",
+        "running_mean and running_var are given both or not at all",
+        "virtual_batch_size=0",
+    ]
+    with pytest.raises(UsageError, match=r"shape \(N, C, \*\), not \(4,\)"):
+        norm(ones, None, None, training=True)
+    with pytest.raises(UsageError, match="training=False takes running_mean"):
+        norm(torch.ones(5, 4), None, None)
+    with pytest.raises(UsageError, match=r"shape \(5, 4\) has a group with one value"):
+        norm(torch.ones(5, 4), None, None, training=True, **ghosts)
+
+
 def test_given_statistics_have_no_share_in_the_gradient():
     x, scale, grad = draw(6, 3), draw(3).abs(), draw(6, 3, seed=1)
     dx, dweight, dbias = functional.batch_norm_backward(grad, x, scale, [0], share=0.0)

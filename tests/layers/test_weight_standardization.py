@@ -48,3 +48,7 @@ def test_mistakes():
         standardize_weight(nn.Linear(3, 4), eps=-1)
     with pytest.raises(UsageError, match="has a 'weight_standardization' already"):
         standardize_weight(standardize_weight(nn.Linear(3, 4)))
+    with pytest.raises(UsageError, match=r"takes a weight of shape \(out, \*\), not \(\)"):
+        WeightStandardization()(torch.tensor(1.0))
+    with pytest.raises(UsageError, match=r"takes a weight of shape \(in, out, \*\), not \(3,\)"):
+        WeightStandardization(transposed=True)(torch.ones(3))

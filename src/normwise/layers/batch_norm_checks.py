@@ -78,8 +78,7 @@ def check_shape(norm: Any, dims: Sequence[int], x: Tensor) -> None:
 def check_values(norm: Any, x: Tensor) -> None:
     """Refuse a batch whose groups have a single value per channel."""
     size = norm.virtual_batch_size
-    fewest = x.shape[0] if size is None else group_sizes(x.shape[0], size)[-1][1]
-    if fewest * x.shape[2:].numel() != 1:
+    if not _has_single_values(x, size):
         return
     where = "" if size is None else f" in a group of it (virtual_batch_size={size})"
     raise UsageError(
@@ -88,3 +87,40 @@ def check_values(norm: Any, x: Tensor) -> None:
         "leave out a last one that is short (drop_last=True), or let fallback=True normalise it "
         "by the running statistics"
     )
+
+
+def check_arguments(
+    x: Tensor, units: dict[str, Tensor | None], virtual_batch_size: int | None, *, training: bool
+) -> None:
+    """Raise a `UsageError` that names all that is wrong with the arguments of `batch_norm`.
+
+    Args:
+        x: the batch.
+        units: by name, what there is per channel: the running statistics, and what is learned.
+        virtual_batch_size: samples of a ghost batch, at most.
+        training: whether the batch's own statistics are wanted.
+    """
+    problems, size = Problems(), virtual_batch_size
+    if x.ndim < 2:
+        problems.add(f"batch_norm takes an input of shape (N, C, *), not {tuple(x.shape)}")
+    for name, values in units.items():
+        if values is not None and x.ndim > 1 and values.shape != x.shape[1:2]:
+            shape = tuple(values.shape)
+            problems.add(f"{name} has the shape {shape}: the input has {x.shape[1]} channels")
+    has = [units[name] is not None for name in ("running_mean", "running_var")]
+    if any(has) != all(has):
+        problems.add("running_mean and running_var are given both or not at all")
+    elif not training and not any(has):
+        problems.add("training=False takes running_mean and running_var, to normalise by them")
+    if size is not None and (not isinstance(size, int) or size < 1):
+        problems.add(f"virtual_batch_size={size}: take a whole number, from one sample on")
+    elif training and x.ndim > 1 and _has_single_values(x, size):
+        problems.add(f"an input of shape {tuple(x.shape)} has a group with one value per channel")
+    problems.raise_if_any()
+
+
+def _has_single_values(x: Tensor, virtual_batch_size: int | None) -> bool:
+    """Whether a group of samples has one value per channel."""
+    size = virtual_batch_size
+    fewest = x.shape[0] if size is None else group_sizes(x.shape[0], size)[-1][1]
+    return fewest * x.shape[2:].numel() == 1

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from normwise.errors import UsageError
+from normwise.layers.batch_norm_base import ExtendedBatchNorm
 
 
 class ChannelsLast(nn.Module):
@@ -20,7 +21,8 @@ class ChannelsLast(nn.Module):
         norm: a norm over the last of two dimensions, such as `nn.BatchNorm1d(C)`.
 
     Raises:
-        UsageError: the input has no batch, or the mask does not fit.
+        UsageError: the input has no batch, the mask does not fit, or the norm is torch's batch
+            norm, which takes none.
 
     Example:
         >>> import torch
@@ -45,6 +47,13 @@ class ChannelsLast(nn.Module):
             raise UsageError(
                 f"mask has the shape {tuple(mask.shape)}, for an input of shape {tuple(x.shape)}: "
                 f"it takes {tuple(x.shape[:-1])}, which is the input's without features"
+            )
+        torchs = isinstance(self.norm, nn.modules.batchnorm._BatchNorm)
+        if mask is not None and torchs and not isinstance(self.norm, ExtendedBatchNorm):
+            kind = type(self.norm).__name__
+            raise UsageError(
+                f"torch's {kind} takes no mask: give ChannelsLast a normwise.layers.{kind}, which "
+                "has the same arguments and state dict"
             )
         masks = () if mask is None else (mask.flatten(),)
         return self.norm(x.flatten(0, -2), *masks).view_as(x)

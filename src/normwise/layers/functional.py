@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from normwise.layers.batch_norm_checks import check_arguments
 from normwise.layers.closed_form import batch_norm_backward, layer_norm_backward
 from normwise.layers.groups import by_groups
 from normwise.layers.masks import per_element
@@ -46,7 +47,8 @@ def batch_norm(
         virtual_batch_size: samples of a ghost batch, at most. Default: the whole batch
 
     Raises:
-        UsageError: the mask does not fit.
+        UsageError: shapes that do not fit, running statistics that are missing, a ghost batch of
+            no samples, or one with a single value per channel.
 
     Example:
         >>> x = torch.randn(8, 3)
@@ -54,8 +56,15 @@ def batch_norm(
         >>> torch.allclose(y[:4], F.batch_norm(x[:4], None, None, training=True), atol=1e-5)
         True
     """
+    units = {
+        "running_mean": running_mean,
+        "running_var": running_var,
+        "weight": weight,
+        "bias": bias,
+    }
+    check_arguments(input, units, virtual_batch_size, training=training)
     kept = None if mask is None else per_element(mask, input)
-    if not training and running_mean is not None:
+    if not training:
         valid = input if kept is None else torch.where(kept, input, 0)
         y = F.batch_norm(valid, running_mean, running_var, weight, bias, False, momentum, eps)
         return y if kept is None else torch.where(kept, y, input)
@@ -63,7 +72,8 @@ def batch_norm(
         tensors = (running_mean, running_var, weight, bias)
         return F.batch_norm(input, *tensors, training, momentum, eps)
     y, seen = by_groups(input, weight, bias, Statistics(eps), kept, virtual_batch_size)
-    if running_mean is not None and running_var is not None:
+    if running_mean is not None:
+        assert running_var is not None
         batches = torch.zeros((), dtype=torch.long, device=input.device)
         track(Running(running_mean, running_var, batches), seen, momentum)
     return y

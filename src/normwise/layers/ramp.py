@@ -17,6 +17,9 @@ class Ramp:
         start: where it begins to change.
         stop: where it ends to; beyond `start`.
 
+    Raises:
+        UsageError: `stop` is not beyond `start`.
+
     Example:
         >>> import torch
         >>> r_max = Ramp(1, 3, start=5000, stop=40000)

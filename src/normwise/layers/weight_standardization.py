@@ -29,7 +29,8 @@ class WeightStandardization(nn.Module):
             Default: False
 
     Raises:
-        UsageError: `eps` is negative, or a unit has a single weight, which would become 0.
+        UsageError: `eps` is negative, there is no axis of units, or a unit has a single weight,
+            which would become 0.
 
     Example:
         >>> weight = WeightStandardization()(torch.randn(4, 3, 5, 5) * 7 + 2)
@@ -46,6 +47,12 @@ class WeightStandardization(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         """Standardise the weights of every unit."""
         unit = 1 if self.transposed else 0
+        if weight.ndim <= unit:
+            takes = "(in, out, *)" if self.transposed else "(out, *)"
+            raise UsageError(
+                f"WeightStandardization({self.extra_repr()}) takes a weight of shape {takes}, not "
+                f"{tuple(weight.shape)}"
+            )
         over = [axis for axis in range(weight.ndim) if axis != unit]
         if weight.numel() == weight.shape[unit]:
             raise UsageError(
