@@ -24,7 +24,7 @@ from normwise import layers
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
-ROUNDS, REPETITIONS = 15, 4
+ROUNDS, REPETITIONS = 24, 4
 IMAGES, TOKENS, VECTORS = (32, 64, 28, 28), (32, 128, 256), (512, 512)
 
 Make = Callable[[], nn.Module]
