@@ -42,6 +42,7 @@ CASES: list[tuple[str, Callable[..., object], Callable[[], nn.Module], tuple[int
     ("784-48-10 with batch norm", F.batch_norm, perceptron, (784,)),
     ("784-48-10 with batch norm", F.cross_entropy, perceptron, (784,)),
     ("two convolutions, 1 to 4 channels of 28 x 28", F.conv2d, convolution(1, 4), (1, 28, 28)),
+    ("two convolutions, 1 to 16 channels of 28 x 28", F.conv2d, convolution(1, 16), (1, 28, 28)),
     ("two convolutions, 16 to 32 channels of 12 x 12", F.conv2d, convolution(16, 32), (16, 12, 12)),
     (
         "convolutions and batch norm, 8 channels of 14 x 14",
@@ -80,10 +81,15 @@ def forms() -> str:
 def layouts() -> str:
     """torch's own kernels, in the layout that a form avoids and in the one that it takes."""
     logits = torch.randn(RUNS, 64, 10)
-    x, g, w = torch.randn(64, 16, 12, 12), torch.randn(64, 32, 10, 10), torch.randn(32, 16, 3, 3)
+    x, w = torch.randn(64, 16, 12, 12), torch.randn(32, 16, 3, 3)
     backward = torch.ops.aten.convolution_backward.default
-    turned = w.flip(2, 3).transpose(0, 1).contiguous()
     no, one = [0, 0], [1, 1]
+    image, kernel = torch.randn(64, 1, 28, 28), torch.randn(16, 1, 5, 5)
+    found = F.conv2d(image, kernel)
+    image_last, kernel_last, found_last = (
+        t.clone(memory_format=torch.channels_last) for t in (image, kernel, found)
+    )
+    only_weight = [False, True, False]
     pairs: list[tuple[str, Callable[[], object], str, Callable[[], object]]] = [
         (
             "log_softmax over the last of (16, 64, 10)",
@@ -92,12 +98,19 @@ def layouts() -> str:
             lambda: logits.permute(2, 0, 1).contiguous().log_softmax(0),
         ),
         (
-            "gradient of a convolution's input",
+            "gradient of a convolution's weights, 1 to 16 channels of 28 x 28",
+            lambda: backward(found, image, kernel, None, one, no, one, False, no, 1, only_weight),
+            "with the channels last",
             lambda: backward(
-                *(g, x, w, None, one, no, one, False, no, 1), [True, False, False]
+                *(found_last, image_last, kernel_last, None, one, no, one, False, no, 1),
+                only_weight,
             ),
-            "as a convolution with the weights turned",
-            lambda: F.conv2d(g, turned, padding=2),
+        ),
+        (
+            "max_pool2d of 16 channels of 24 x 24",
+            lambda: F.max_pool2d(found, 2, return_indices=True),
+            "with the channels last",
+            lambda: F.max_pool2d(found_last, 2, return_indices=True),
         ),
         (
             "a grouped convolution of 16 runs",
