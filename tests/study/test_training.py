@@ -1,6 +1,6 @@
 """Jobs as they are done: stacked or alone, the records and the progress are the same."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 import pytest
@@ -10,6 +10,7 @@ from torch import nn
 import normwise as nw
 from normwise.data import Data
 from normwise.errors import UsageError
+from normwise.stack import NotStackable, Planner, Run, Stacked
 from normwise.study.plan import _worker_problems
 from normwise.study.record import Record
 from normwise.study.schedule import Job, Schedule
@@ -66,6 +67,25 @@ def test_what_cannot_be_stacked_trains_alone_and_says_why(data: Callable[..., Da
     assert study.plan["how"].tolist() == ["alone"]
     assert "decides by the data" in study.plan["reason"][0]
     assert study.frame()["status"].tolist() == ["done", "done"]
+
+
+def test_a_stack_that_fails_where_the_trial_did_not_trains_alone(
+    compared, monkeypatch: pytest.MonkeyPatch
+):
+    alone = compared(stack=1, workers=1)
+    stacked = Planner.stacked
+
+    def refuse_one(planner: Planner, runs: Sequence[Run]) -> Stacked:
+        if runs[0].seed > 0:
+            raise NotStackable("these differ")
+        return stacked(planner, runs)
+
+    monkeypatch.setattr(Planner, "stacked", refuse_one)
+    mixed = compared(stack=2, workers=1)
+    columns = ["variant", "seed", "status", "steps"]
+    assert mixed.frame()[columns].equals(alone.frame()[columns])
+    last, same = mixed.frame().groupby("seed"), alone.frame().groupby("seed")
+    assert last.get_group(2)["test_loss"].equals(same.get_group(2)["test_loss"])
 
 
 @pytest.mark.parametrize("workers", [1, 2, None])

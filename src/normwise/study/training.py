@@ -15,6 +15,7 @@ from normwise.stack import (
     Evaluation,
     Executor,
     InProcess,
+    NotStackable,
     Planner,
     Processes,
     Run,
@@ -107,7 +108,12 @@ class Training:
     def _train(self, job: Job, send: Callable[[Advance | Record], None]) -> None:
         planner, data, budget = self._planner(), self.workshop.data, self.budget
         runs = [self._run(name) for name in job.runs]
-        stack = planner.stacked(runs) if job.stacked else planner.alone(runs[0])
+        try:
+            stack = planner.stacked(runs) if job.stacked else planner.alone(runs[0])
+        except NotStackable as error:  # though the planner's trial, of other runs, could be stacked
+            for name in job.runs:
+                self._train(Job((name,), False, str(error)), send)
+            return
         doing = _doing(job.runs)
         snapshots: list[dict[int, list[Distribution]]] = [{} for _ in job.runs]
         moments = _moments(budget)
