@@ -65,11 +65,77 @@ def assert_same(ours: Data, theirs: Data) -> None:
             assert a is b is None or torch.equal(a, b)
 
 
+SIZE = 2 * 4 * 3 * 4  # bytes of a sample
+
+
 @pytest.mark.parametrize("several", [False, True])
-@pytest.mark.parametrize("readers", [0, 2])
-def test_a_dataset_that_is_read_as_it_is_needed(several, readers):
-    data = load(Made(several=several), memory=1000, readers=readers)
+@pytest.mark.parametrize(
+    ("memory", "readers"), [(1, 0), (1000, 0), (1000, 2), (4000, 0), (5000, 2)]
+)
+def test_a_dataset_that_is_read_as_it_is_needed(several, memory, readers):
+    data = load(Made(several=several), memory=memory, readers=readers)
     assert_same(data, load(Made(several=several)))
+
+
+@pytest.mark.parametrize(
+    ("memory", "kept"), [(1, (0, 0)), (5 * SIZE + 1, (5, 0)), (4000, (14, 27))]
+)
+def test_what_fits_is_kept_and_read_no_more(memory, kept):
+    dataset, read = Made(), []
+    data = load(dataset, memory=memory, readers=0)
+    dataset.change = lambda index, x, y: (read.append(index), (x, y))[1]
+    for _ in range(2):
+        assert_same(data, load(Made()))
+    for split, count in zip((data.val, data.train, data.test), (*kept, 0), strict=True):
+        assert isinstance(split, Streamed)
+        assert sum(part.nbytes for part in split.kept) == count * SIZE
+        assert {read.count(row) for row in split.rows[:count].tolist()} <= {0}
+        assert {read.count(row) for row in split.rows[count:].tolist()} <= {2}
+    assert sum(kept) * SIZE <= memory
+
+
+def test_what_is_kept_takes_no_more_memory_in_float64():
+    split = load(Made(), memory=4000, readers=0).train
+    whole = load(Made()).train
+    assert isinstance(split, Streamed)
+    double = split.cast(torch.float64)
+    assert len(double.kept[0]) == len(split.kept[0]) // 2 == 13
+    assert torch.equal(everything(double)[0], whole.single.double())
+
+
+class OwnGenerator(Made):
+    """Draws from a stream that nobody else knows of."""
+
+    def __getitem__(self, index: int) -> Any:
+        x, y = super().__getitem__(index)
+        return x + self.draw.normal(), y
+
+    draw = np.random.default_rng(0)
+
+
+def noisy(index: int, x: torch.Tensor, y: str) -> tuple[torch.Tensor, str]:
+    return x + torch.rand(()) + np.random.rand() + random.random(), y
+
+
+def sometimes(draw: Any) -> Any:
+    return lambda i, x, y: (x + (draw() if i == 40 else 0), y)
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        OwnGenerator(),
+        Made(change=sometimes(lambda: torch.rand(()))),
+        Made(change=sometimes(np.random.rand)),
+        Made(change=sometimes(random.random)),
+    ],
+)
+@pytest.mark.parametrize("readers", [0, 1])
+def test_random_samples_are_not_kept(dataset, readers):
+    data = load(dataset, memory=5000, readers=readers)
+    for split in (data.train, data.val):
+        assert isinstance(split, Streamed)
+        assert split.kept == []
 
 
 @pytest.mark.parametrize("several", [False, True])
@@ -124,9 +190,6 @@ def test_it_is_described_and_marked_without_being_read():
 
 @pytest.mark.parametrize("readers", [0, 2])
 def test_reading_leaves_the_random_generators_alone(readers):
-    def noisy(index: int, x: torch.Tensor, y: str) -> tuple[torch.Tensor, str]:
-        return x + torch.rand(()) + np.random.rand() + random.random(), y
-
     torch.manual_seed(3)
     data = load(Made(change=noisy), memory=1000, readers=readers)
     list(data.train.parts(10))

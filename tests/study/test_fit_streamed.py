@@ -55,16 +55,17 @@ def assert_same(a: nw.Trained, b: nw.Trained) -> None:
         {"batch_size": 1000, "early_stop": 1, "evaluate_every": 1, "lr": 3.0},
     ],
 )
-@pytest.mark.parametrize("readers", [0, 2, None])
-def test_the_same_final_weights(words, readers, monkeypatch):
+@pytest.mark.parametrize(("readers", "memory"), [(0, "1KB"), (0, "4KB"), (2, "4KB"), (None, "1KB")])
+def test_the_same_final_weights(words, readers, memory, monkeypatch):
     monkeypatch.setattr(streamed, "PIECE", 1500)  # a batch and a half
     whole = nw.fit(make, Made(), **{**SETTINGS, **words})
     if readers is None:
         ours = nw.fit(make, (Made().x, Made().y), **{**SETTINGS, **words}, memory="1KB")
         whole = nw.fit(make, (Made().x, Made().y), **{**SETTINGS, **words})
     else:
-        data = load(Made(), memory="1KB", readers=readers)
+        data = load(Made(), memory=memory, readers=readers)
         assert isinstance(data.train, Streamed)
+        assert bool(data.train.kept) is (memory == "4KB")
         ours = nw.fit(make, data, **{**SETTINGS, **words})
     assert_same(ours, whole)
     assert ours.facts["samples"] == f"{whole.facts['samples']}; streamed"
@@ -127,6 +128,7 @@ def test_a_study_of_streamed_samples_trains_one_run_after_another():
 def test_the_perceptron_and_a_network_in_float64():
     data = load(Made(), memory="1KB", readers=0)
     assert_same(nw.fit(None, data, **SETTINGS), nw.fit(None, Made(), **SETTINGS))
+    data = load(Made(), memory="4KB", readers=0)
     double = [nw.fit(lambda: make().double(), each, **SETTINGS) for each in (data, Made())]
     assert_same(*double)
     assert next(double[0].network.parameters()).dtype == torch.float64

@@ -46,9 +46,10 @@ def load(
 
     Samples that take more than `memory` are streamed while a network trains, and every run trains
     alone; the results are the same, bit for bit. A `Dataset` is then read twice here (all of it for
-    labels, checks and a fingerprint, the training split for mean and standard deviation) and again
-    in every epoch. A random transform in it is drawn anew for every batch, by the numbers of the
-    samples in it, so that a training can be repeated and resumed.
+    labels, checks and a fingerprint, the training split for mean and standard deviation); as many
+    samples as fit in `memory` are kept, and the others read again in every epoch. Where a sample is
+    not the same every time, none is kept: a random transform is drawn anew for every batch, by the
+    numbers of the samples in it, so that a training can be repeated and resumed.
 
     Args:
         source: ``"digits"`` (scikit-learn's 8x8 digits) or ``"mnist"``; arrays, tensors, lists or
@@ -102,8 +103,9 @@ def load(
     with problems.collect():
         _check_readers(readers)
     settings_fit = not problems.found
+    room = bound or available(torch.device("cpu"))
     try:
-        found = find(source, bound or available(torch.device("cpu")), readers)
+        found = find(source, room, readers)
     except UsageError as error:
         raise UsageError(*problems.found, *error.problems) from error
     if isinstance(found, Data):
@@ -118,7 +120,7 @@ def load(
     problems.raise_if_any()
     assert table is not None
     assert rows is not None
-    return _assemble(table, rows, standardize).to(device, bound)
+    return _keeping(_assemble(table, rows, standardize), room).to(device, bound)
 
 
 def _check_readers(readers: int | None) -> None:
@@ -153,6 +155,17 @@ def _assemble(table: Table, rows: Rows, standardize: bool) -> Data:
         labels=single.labels if single else (),
         heads={} if single else table.heads.join(heads),  # type: ignore[arg-type]
     )
+
+
+def _keeping(data: Data, room: int) -> Data:
+    """Keep what fits of streamed splits, but not of the test split, which is read once a run."""
+    kept = {}
+    for name in ("val", "train"):
+        split = getattr(data, name)
+        if isinstance(split, Streamed):
+            kept[name] = split.keeping(room)
+            room -= sum(part.nbytes for part in kept[name].kept)
+    return replace(data, **kept)
 
 
 def _scales(table: Table, rows: np.ndarray, standardize: bool) -> list[Scale | None]:

@@ -1,6 +1,7 @@
 """A map-style dataset that does not fit in memory, read by torch's DataLoader."""
 
 import hashlib
+import math
 import random
 import signal
 import time
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from normwise.data.ahead import ahead
 from normwise.data.arrays import as_array, read_samples
 from normwise.data.column import Column
 from normwise.data.joining import check_shape, join_parts, read_pair
@@ -46,6 +48,7 @@ class Reading:
         floating: the dtype that floats get in the end; None leaves them.
         readers: worker processes, 0 to read in this one.
         mark: of all that the dataset holds.
+        steady: whether a sample is the same whenever it is read, since nothing in it is random.
     """
 
     dataset: Dataset[Any]
@@ -57,12 +60,13 @@ class Reading:
     floating: torch.dtype | None
     readers: int
     mark: bytes
+    steady: bool
 
     @property
     def sample_bytes(self) -> int:
         """Bytes of a sample."""
-        sizes = zip(self.shapes, self.dtypes, strict=True)
-        return sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in sizes)
+        sizes = zip(self.shapes, self.example, strict=True)
+        return sum(math.prod(shape) * part.element_size() for shape, part in sizes)
 
     @property
     def example(self) -> list[Tensor]:
@@ -78,8 +82,14 @@ class Reading:
         Raises:
             UsageError: a sample cannot be read, or a worker died.
         """
-        readers = 0 if at_once else self.readers
-        for tensors in _supplied(self.dataset, self.name, rows, self._prepared, readers):
+        if self.readers and not at_once:
+            found = _supplied(self.dataset, self.name, rows, self._prepared, self.readers)
+        else:
+            # What the user's own code reads is prepared by a thread, while this one trains.
+            read = _supplied(self.dataset, self.name, rows, _as_read, 0)
+            tasks = (partial(self._prepared, *each) for each in read)
+            found = (task() for task in tasks) if at_once else ahead(tasks)
+        for tensors in found:
             yield [tensor.pin_memory() for tensor in tensors] if pinned else tensors
 
     def cast(self, dtype: torch.dtype) -> "Reading":
@@ -95,6 +105,8 @@ class Reading:
 
     def _prepared(self, xs: list[Any], ys: list[Any], numbers: list[int]) -> list[Tensor]:
         del ys
+        if not numbers:
+            return self.example
         arrays = _arrays(xs, self.inputs, self.shapes, numbers)
         tensors = []
         for array, dtype, scale in zip(arrays, self.dtypes, self.scales, strict=True):
@@ -110,10 +122,15 @@ class Reading:
 
 def sample_size(dataset: Dataset[Any], name: str) -> int:
     """Return the bytes of the first sample."""
-    with _drawing(torch.tensor([0])):
-        x, _ = read_pair(dataset, 0, name)
+    x, _ = _first(dataset, name)
     _, values = Parts.of(join_parts([x], f"x of {name}", [0]), "x")
     return sum(read_samples(value, f"x of {name}").nbytes for value in values)
+
+
+def _first(dataset: Dataset[Any], name: str) -> tuple[Any, Any]:
+    with _drawing():
+        _draw_by(torch.tensor([0]))
+        return read_pair(dataset, 0, name)
 
 
 def scan(dataset: Dataset[Any], count: int, name: str, readers: int | None) -> tuple[Any, Any]:
@@ -122,8 +139,7 @@ def scan(dataset: Dataset[Any], count: int, name: str, readers: int | None) -> t
     Raises:
         UsageError: a sample raises or is no pair, is unlike the first, or is not finite.
     """
-    with _drawing(torch.tensor([0])):
-        x, y = read_pair(dataset, 0, name)
+    x, y = _first(dataset, name)
     inputs, values = Parts.of(join_parts([x], f"x of {name}", [0]), f"x of {name}")
     heads, _ = Parts.of(y, f"y of {name}")
     first = [read_samples(v, part) for v, part in zip(values, inputs.names, strict=True)]
@@ -131,13 +147,16 @@ def scan(dataset: Dataset[Any], count: int, name: str, readers: int | None) -> t
     at_once = max(1, PIECE // max(1, sum(array.nbytes for array in first)))
     look = partial(_looked_at, inputs=inputs, heads=heads, shapes=shapes)
     if readers is None:
-        readers = _readers(_Pieces(dataset, name, look), torch.arange(min(count, at_once)))
+        readers = _readers(_Pieces(dataset, name, _as_read), torch.arange(count).split(at_once)[:2])
+    again = [mark for mark, *_ in _supplied(dataset, name, [[torch.tensor([0])]] * 2, look, 0)]
+    steady = again[0] == again[1]
     digest = hashlib.blake2b(digest_size=8)
     dtypes: list[set[np.dtype[Any]]] = [set() for _ in shapes]
     targets: list[list[np.ndarray]] = [[] for _ in heads.names]
     rows = ([piece] for piece in torch.arange(count).split(at_once))
-    for mark, found, ys in _supplied(dataset, name, rows, look, readers):
+    for mark, found, ys, drawn in _supplied(dataset, name, rows, look, readers):
         digest.update(mark)
+        steady = steady and not drawn
         for known, dtype in zip(dtypes, found, strict=True):
             known.add(dtype)
         for column, y in zip(targets, ys, strict=True):
@@ -145,7 +164,7 @@ def scan(dataset: Dataset[Any], count: int, name: str, readers: int | None) -> t
     common = [np.result_type(*known) for known in dtypes]
     reading = Reading(
         *(dataset, name, inputs, shapes, common, [None] * len(shapes), None, readers),
-        digest.digest(),
+        *(digest.digest(), steady),
     )
     columns = [
         Column(reading, (count, *shape), dtype) for shape, dtype in zip(shapes, common, strict=True)
@@ -156,12 +175,17 @@ def scan(dataset: Dataset[Any], count: int, name: str, readers: int | None) -> t
 PIECE = 4 << 20  # bytes of samples that are read, gathered or moved in one go
 
 
-def _readers(pieces: "_Pieces", first: Tensor) -> int:
-    """Return how many processes pay: none where samples are read as fast as passed on."""
-    started = time.perf_counter()
-    _ = pieces[[first]]
-    quick = time.perf_counter() - started < _PASSING
-    return 0 if quick else min(joblib.cpu_count(), _MOST_READERS)
+def _readers(pieces: "_Pieces", some: Sequence[Tensor]) -> int:
+    """Return how many processes pay: none where samples are read as fast as passed on.
+
+    Some is read slowly only the first time: a file is opened, a module imported.
+    """
+    took = []
+    for numbers in some:
+        started = time.perf_counter()
+        _ = pieces[[numbers]]
+        took.append(time.perf_counter() - started)
+    return 0 if min(took) < _PASSING else min(joblib.cpu_count(), _MOST_READERS)
 
 
 def _looked_at(
@@ -171,8 +195,14 @@ def _looked_at(
     inputs: Parts,
     heads: Parts,
     shapes: list[tuple[int, ...]],
-) -> tuple[bytes, list[np.dtype[Any]], list[np.ndarray]]:
-    """Check samples; return a mark of them, the dtypes of their parts, and their targets."""
+) -> tuple[bytes, list[np.dtype[Any]], list[np.ndarray], bool]:
+    """Check samples that were just read.
+
+    Returns:
+        A mark of them, the dtypes of their parts, their targets, and whether random numbers were
+        drawn for them.
+    """
+    drawn = _have_drawn(torch.tensor(numbers))
     arrays = _arrays(xs, inputs, shapes, numbers)
     digest = hashlib.blake2b(digest_size=8)
     for array, name in zip(arrays, inputs.names, strict=True):
@@ -187,7 +217,7 @@ def _looked_at(
     parts, values = Parts.of(join_parts(ys, heads.whole, numbers), heads.whole)
     _check_parts(parts, heads, numbers)
     targets = [as_array(v, name) for v, name in zip(values, heads.names, strict=True)]
-    return digest.digest(), [array.dtype for array in arrays], targets
+    return digest.digest(), [array.dtype for array in arrays], targets, drawn
 
 
 def _arrays(
@@ -255,13 +285,16 @@ class _Pieces(Dataset[Any]):
         self._dataset, self._name, self._make = dataset, name, make
 
     def __getitem__(self, rows: Rows) -> Any:
+        xs, ys = [], []
         try:
-            pairs = []
-            for numbers in rows:
-                with _drawing(numbers):
-                    pairs += [read_pair(self._dataset, i, self._name) for i in numbers.tolist()]
-            xs, ys = zip(*pairs, strict=True)
-            return self._make(list(xs), list(ys), torch.cat(rows).tolist())
+            with _drawing():
+                for numbers in rows:
+                    _draw_by(numbers)
+                    for number in numbers.tolist():
+                        x, y = read_pair(self._dataset, number, self._name)
+                        xs.append(x)
+                        ys.append(y)
+                return self._make(xs, ys, torch.cat(rows).tolist())
         except UsageError as error:
             return _Failed(error.problems)
 
@@ -276,18 +309,39 @@ def _as_it_is(made: Any) -> Any:
     return made
 
 
+def _as_read(*read: list[Any]) -> tuple[list[Any], ...]:
+    return read
+
+
 @contextmanager
-def _drawing(numbers: Tensor) -> Iterator[None]:
-    """Seed all global generators of the CPU by the numbers of samples, for a while."""
-    mark = hashlib.blake2b(numbers.numpy().data, digest_size=4).digest()
-    seed = int.from_bytes(mark, "little")
-    before = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    torch.default_generator.manual_seed(seed)
-    np.random.seed(seed)
-    random.seed(seed)
+def _drawing() -> Iterator[None]:
+    """Bring all global generators of the CPU back to where they were."""
+    before = _states()
     try:
         yield
     finally:
         torch.set_rng_state(before[0])
         np.random.set_state(before[1])
         random.setstate(before[2])
+
+
+def _draw_by(numbers: Tensor) -> None:
+    """Seed all global generators of the CPU by the numbers of samples."""
+    mark = hashlib.blake2b(numbers.numpy().data, digest_size=4).digest()
+    seed = int.from_bytes(mark, "little")
+    torch.default_generator.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+
+
+def _have_drawn(numbers: Tensor) -> bool:
+    """Tell whether random numbers were drawn since the generators were seeded by these."""
+    ours = _states()
+    _draw_by(numbers)
+    seeded = _states()
+    arrays = zip((ours[0], *ours[1][1:3]), (seeded[0], *seeded[1][1:3]), strict=True)
+    return ours[2] != seeded[2] or not all(np.array_equal(a, b) for a, b in arrays)
+
+
+def _states() -> tuple[Tensor, Any, Any]:
+    return torch.get_rng_state(), np.random.get_state(), random.getstate()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 _CACHED = 1 << 16  # values that are standardised at a time, in the processor's cache
 CHUNK = 512  # samples taken to float64 at a time, so that memory holds no second dataset
@@ -28,13 +29,10 @@ class Scale:
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         """Return samples standardised, as a new array of the same dtype."""
-        out = np.empty_like(x)
-        rows = max(1, _CACHED // max(1, x[:1].size))
-        for start in range(0, len(x), rows):
-            part = x[start : start + rows].astype(np.float64)
-            part -= self.mean
-            part /= self.std
-            out[start : start + rows] = part
+        out = x.copy()
+        mean, std, scaled = (torch.from_numpy(array) for array in (self.mean, self.std, out))
+        for part in scaled.split(max(1, _CACHED // max(1, x[:1].size))):
+            part.copy_((part.double() - mean).div_(std))  # numpy takes twice as long
         return out
 
 

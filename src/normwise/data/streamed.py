@@ -2,18 +2,19 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from normwise.data.ahead import ahead
 from normwise.data.reading import PIECE, Rows
 from normwise.data.split import Device, Split, add_tensor
 from normwise.samples import each, like, tensors
 
-_AHEAD = 2  # pieces that are gathered while one is used
+_ROWS = 64  # samples that are asked for together where they are kept
 
 
 class Source(Protocol):
@@ -50,6 +51,11 @@ class Source(Protocol):
         """Return a source whose floats have another dtype."""
         ...
 
+    @property
+    def steady(self) -> bool:
+        """Whether a sample is the same whenever it is fetched."""
+        ...
+
     def update(self, digest: Any, rows: Tensor) -> None:
         """Put what is known of these samples into a digest, without reading from a disk."""
         ...
@@ -77,21 +83,17 @@ class Held:
 
     def fetch(self, rows: Iterable[Rows], pinned: bool, at_once: bool) -> Iterator[list[Tensor]]:
         """Yield the samples of each list of rows, gathered by a thread of its own."""
-        if at_once:
-            yield from (self._gathered(numbers, pinned) for numbers in rows)
-            return
-        ahead: deque[Future[list[Tensor]]] = deque()
-        with ThreadPoolExecutor(1) as thread:
-            for numbers in rows:
-                ahead.append(thread.submit(self._gathered, numbers, pinned))
-                if len(ahead) > _AHEAD:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
+        tasks = (partial(self._gathered, numbers, pinned) for numbers in rows)
+        return (task() for task in tasks) if at_once else ahead(tasks)
 
     def cast(self, dtype: torch.dtype) -> "Held":
         """Return a source whose floats have another dtype."""
         return Held([part.to(dtype) if part.is_floating_point() else part for part in self.parts])
+
+    @property
+    def steady(self) -> bool:
+        """They stay as they are."""
+        return True
 
     def update(self, digest: Any, rows: Tensor) -> None:
         """Put the samples into a digest, as if they were not streamed."""
@@ -121,6 +123,8 @@ class Streamed(Split):
         source: where the samples are.
         rows: the number in the source of every sample here, on the CPU.
         place: the device where they are used.
+        kept: the first of the samples, input by input, in memory of the CPU: they need not be
+            fetched from the source.
 
     Example:
         >>> split = streamed(Split(torch.arange(8.0)[:, None], torch.arange(8)))
@@ -131,6 +135,7 @@ class Streamed(Split):
     source: Source
     rows: Tensor
     place: torch.device
+    kept: list[Tensor] = field(default_factory=list)
 
     def __repr__(self) -> str:
         return super().__repr__().replace("Split", "Streamed", 1)
@@ -168,9 +173,8 @@ class Streamed(Split):
         taken: deque[list[int]] = deque()  # the lengths of the segments of each piece
         segments = _segments(batches, limit, asked)
         pieces = _pieces(segments, limit, taken)
-        rows = ([self.rows[numbers] for numbers in piece] for piece in pieces)
         got: list[list[Tensor]] = []
-        for piece in self.source.fetch(rows, cuda, at_once):
+        for piece in self._fetched(pieces, cuda, at_once):
             moved = [part.to(self.place, non_blocking=cuda) for part in piece]
             lengths = taken.popleft()
             for segment in zip(*(part.split(lengths) for part in moved), strict=True):
@@ -178,6 +182,26 @@ class Streamed(Split):
                 if len(got) == asked[0][1]:
                     yield self._batch(asked.popleft()[0], got)
                     got = []
+
+    def _fetched(
+        self, pieces: Iterable[Rows], pinned: bool, at_once: bool
+    ) -> Iterator[list[Tensor]]:
+        """Yield the samples of each piece, joined, in memory of the CPU."""
+        kept = len(self.kept[0]) if self.kept else 0
+        if kept == len(self):
+            return Held(self.kept).fetch(pieces, pinned, at_once)
+        asked: deque[Tensor] = deque()
+
+        def others() -> Iterator[Rows]:
+            for piece in pieces:
+                asked.append(torch.cat(piece))
+                yield [self.rows[numbers[numbers >= kept]] for numbers in piece]
+
+        fetched = self.source.fetch(others(), pinned and not kept, at_once)
+        if not kept:
+            return fetched
+        tasks = (partial(_joined, self.kept, found, asked.popleft(), pinned) for found in fetched)
+        return (task() for task in tasks) if at_once else ahead(tasks)
 
     def _batch(self, numbers: Tensor, segments: list[list[Tensor]]) -> Split:
         parts = [p[0] if len(p) == 1 else torch.cat(p) for p in zip(*segments, strict=True)]
@@ -193,7 +217,27 @@ class Streamed(Split):
         y = Split(self.y, self.y).cast(dtype).y
         source = self.source.cast(dtype)
         x = like(self.x, outlines(source, len(self)))
-        return replace(self, x=x, y=y, source=source)
+        # No more memory than before.
+        fewer = sum(part.nbytes for part in self.kept) // source.sample_bytes
+        kept = Held([part[:fewer] for part in self.kept]).cast(dtype).parts
+        return replace(self, x=x, y=y, source=source, kept=kept)
+
+    def keeping(self, memory: int) -> "Streamed":
+        """Return the split with as many of its samples in memory as fit.
+
+        Args:
+            memory: bytes that they may take.
+        """
+        count = min(len(self), memory // self.source.sample_bytes) if self.source.steady else 0
+        if not count:
+            return self
+        kept = [part.new_empty(count, *part.shape[1:]) for part in self.source.example]
+        start = 0
+        for found in self.gather(torch.arange(count).split(_ROWS)):
+            for whole, part in zip(kept, tensors(found.x), strict=True):
+                whole[start : start + len(part)] = part
+            start += len(found)
+        return replace(self, kept=kept)
 
     def update(self, digest: Any) -> None:
         """Put all that is known of the samples into a digest, and their targets."""
@@ -218,6 +262,19 @@ def streamed(split: Split) -> Streamed:
     held = Held([part.cpu() for part in tensors(split.x)])
     x = like(split.x, outlines(held, len(split)))
     return Streamed(x, split.y, held, torch.arange(len(split)), split.device)
+
+
+def _joined(kept: list[Tensor], found: list[Tensor], numbers: Tensor, pinned: bool) -> list[Tensor]:
+    """Put samples that are kept, and others in their order, together by their numbers."""
+    here = numbers < len(kept[0])
+    places, others = here.nonzero()[:, 0], (~here).nonzero()[:, 0]
+    joined = []
+    for ours, theirs in zip(kept, found, strict=True):
+        shape = len(numbers), *ours.shape[1:]
+        out = torch.empty(shape, dtype=ours.dtype, pin_memory=pinned)
+        out.index_copy_(0, places, ours.index_select(0, numbers[places]))
+        joined.append(out.index_copy_(0, others, theirs))
+    return joined
 
 
 def outlines(source: Source, samples: int) -> list[Tensor]:
