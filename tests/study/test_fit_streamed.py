@@ -27,7 +27,8 @@ class Made(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         x = torch.from_numpy(self.x[index])
-        return x + self.noise * torch.randn_like(x), int(self.y[index])
+        noise = self.noise * torch.randn_like(x) if self.noise else 0
+        return x + noise, int(self.y[index])
 
 
 def make() -> nn.Module:
