@@ -1,8 +1,8 @@
 """What does it cost to stream samples that do not fit, beside training on them in memory?
 
 The memory bound is half of what the samples take. Two sources are streamed: a map-style `Dataset`,
-whose samples are kept as far as they fit, and tensors that stay on the host. Samples are as cheap to
-make as a file of arrays, so that no decoding hides what streaming costs. Both trainings are whole
+whose samples are kept as far as they fit, and tensors that stay on the host. Samples are as cheap
+to make as a file of arrays, so that no decoding hides what streaming costs. All trainings are whole
 calls of `nw.fit`, with their evaluations; loading is told apart.
 
     python benchmarks/streaming.py           # all

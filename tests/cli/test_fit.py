@@ -45,6 +45,13 @@ def test_an_early_end_is_told(normwise):
     assert "note:" not in normwise(*SMALL).out
 
 
+def test_a_diverged_training_ends_with_code_1(normwise):
+    ended = normwise(*SMALL, "--lr", "1e30")
+    assert ended.code == 1
+    assert "The training diverged by step 4: " in ended.out
+    assert "model.safetensors" in ended.out
+
+
 def test_every_option_arrives(normwise, folder: Path):
     options = {
         "--variant": "layer",

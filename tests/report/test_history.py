@@ -8,6 +8,7 @@ import pytest
 
 from normwise.errors import UsageError
 from normwise.report import HistoryTables, history_charts, history_page
+from normwise.report.history import headings
 
 
 def make_curves(count: int) -> pd.DataFrame:
@@ -103,11 +104,12 @@ def test_charts_follow_what_was_measured():
         curves = TABLES.curves.assign(**changes)
         return [chart.title for chart in history_charts(replace(TABLES, curves=curves))]
 
-    assert titles() == ["Loss", "Validation accuracy", "Learning rate"]
-    assert titles(lr=0.1) == ["Loss", "Validation accuracy"]
+    assert titles() == ["Loss", "Accuracy", "Learning rate"]
+    assert titles(lr=0.1) == ["Loss", "Accuracy"]
     assert titles(lr=0.1, val_acc=np.nan, val_loss=np.nan) == ["Loss"]
     heads = replace(TABLES, curves=TABLES.curves.assign(val_digit_acc=0.5))
-    assert set(history_charts(heads)[1].table["series"]) == {"acc", "digit_acc"}
+    assert set(history_charts(heads)[1].table["series"]) == {"accuracy", "digit accuracy"}
+    assert headings(heads)[-1] == "validation digit accuracy"
 
 
 def test_the_curves_are_the_frame():

@@ -47,6 +47,41 @@ def test_it_is_the_run_of_a_study():
         assert np.array_equal(ours[column], theirs[column], equal_nan=True)
 
 
+def test_a_diverged_training_says_so_and_what_to_try():
+    torch.manual_seed(0)
+    network = make()
+    before = state(network)
+    trained = nw.fit(network, arrays(), **{**QUICK, "lr": 1e30})
+    assert trained.diverged
+    assert trained.best == 0
+    assert "diverged by step 4" in trained.verdict
+    assert "lower learning rate" in trained.verdict
+    assert "lowest loss" not in trained.verdict
+    assert trained.verdict.endswith("The network has the weights of the start.")
+    assert same(state(network), before)
+    ended = nw.fit(make, nw.data.load(arrays(), val=0), **{**QUICK, "lr": 1e30})
+    assert ended.verdict.endswith("the weights of the end, which are of no use.")
+    assert not nw.fit(make, arrays(), **QUICK).diverged
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"out": "theirs", "resume": True}, "another training"),
+        ({"init_from": {"x": torch.ones(2)}}, "no weight of the source"),
+    ],
+)
+def test_what_is_refused_leaves_the_users_network_as_it_was(options, reason, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    nw.fit(make(), arrays(), "batch", seed=1, out="theirs", **QUICK)
+    network = make()
+    before, modules = state(network), [type(module) for module in network]
+    with pytest.raises(nw.UsageError, match=reason):
+        nw.fit(network, arrays(), "batch", **options, **QUICK)
+    assert same(state(network), before)
+    assert [type(module) for module in network] == modules
+
+
 def test_the_weights_of_the_lowest_validation_loss_come_back():
     data = nw.data.load(arrays())
     trained = nw.fit(make, data, **{**QUICK, "epochs": 30, "lr": 1.5})

@@ -11,6 +11,7 @@ from normwise.cli import options
 from normwise.cli.options import Format
 from normwise.errors import UsageError
 
+_DIVERGED = 1  # as for whatever else did not come out well
 _VARIANT = "What to change in the network: plain, or parts joined by +: " + options.WORDS
 
 
@@ -65,7 +66,10 @@ def fit(
     ] = "auto",
     output: options.Output = Format.text,
 ) -> None:
-    """Train one network, with the words of compare, and keep the best weights."""
+    """Train one network, with the words of compare, and keep the best weights.
+
+    Exit code 1 where the training diverged.
+    """
     from normwise.cli.evaluations import show
     from normwise.study import fit as run
 
@@ -115,6 +119,8 @@ def fit(
         show(trained)
     if trained.interrupted:
         raise UsageError(f"interrupted. Go on with: {options.going_on(folder)}")
+    if trained.diverged:
+        raise typer.Exit(_DIVERGED)
 
 
 def _cut_off(folder: Path) -> str:

@@ -12,7 +12,7 @@ from normwise.errors import UsageError
 from normwise.report.charts import Lines, chart_plans
 from normwise.report.columns import numbers
 from normwise.report.page import render, show
-from normwise.report.wording import brief, number, whole
+from normwise.report.wording import brief, metric_name, number, whole
 
 CURVES = ("step", "epoch", "lr", "train_loss", "val_loss")
 _ROWS = 60  # of the table; more are thinned out evenly
@@ -97,8 +97,9 @@ def headings(tables: HistoryTables) -> list[str]:
     names = {"lr": "learning rate", "train_loss": "training loss", "val_loss": "validation loss"}
     if tables.scores:
         names[tables.scores[0]] = f"validation {tables.metric}"
-    columns = map(str, tables.curves)
-    return [names.get(name) or name.replace("val_", "validation ", 1) for name in columns]
+        heads = tables.scores[1:]
+        names |= {head: f"validation {metric_name(head.removeprefix('val_'))}" for head in heads}
+    return [names.get(name, name) for name in map(str, tables.curves)]
 
 
 def cells(row: Mapping[str, float]) -> list[str]:
@@ -117,7 +118,7 @@ def history_charts(tables: HistoryTables) -> list[Lines]:
     Example:
         >>> curves = pd.DataFrame([dict.fromkeys([*CURVES, "val_acc"], 0.5)] * 2)
         >>> [c.title for c in history_charts(HistoryTables("a", "", [], {}, "accuracy", curves))]
-        ['Loss', 'Validation accuracy']
+        ['Loss', 'Accuracy']
     """
     losses = {"training": "train_loss", "validation": "val_loss"}
     charts = [
@@ -130,13 +131,13 @@ def history_charts(tables: HistoryTables) -> list[Lines]:
             log="y" if _falls_far(tables, losses) else "",
         )
     ]
-    scores = {name.removeprefix("val_"): name for name in tables.scores}
+    scores = {metric_name(name.removeprefix("val_")): name for name in tables.scores}
     if len(scores) == 1:
-        scores = {tables.metric: tables.scores[0]}
+        scores = {"validation": tables.scores[0]}
     if _there(tables, scores):
         charts.append(
             Lines(
-                f"Validation {tables.metric}",
+                tables.metric[:1].upper() + tables.metric[1:],
                 "Measured on the validation split, in evaluation mode.",
                 *("epoch", tables.metric, _series(tables, scores)),
             )
@@ -146,7 +147,7 @@ def history_charts(tables: HistoryTables) -> list[Lines]:
         charts.append(
             Lines(
                 *("Learning rate", "As it was at each evaluation.", "epoch", "learning rate"),
-                _series(tables, {"learning rate": "lr"}),
+                _series(tables, {"next step": "lr"}),
             )
         )
     return charts

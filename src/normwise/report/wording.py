@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 
+_METRICS = {"acc": "accuracy", "r2": "R²"}  # others are called what they are
 NONE = "–"
 THIN = "\u202f"  # a narrow space that does not break: 12 000, 40 %
 
@@ -136,6 +137,18 @@ def places_for(widths: Iterable[float]) -> int:
     if not finite:
         return 3
     return min(5, max(3, 1 - math.floor(math.log10(finite[len(finite) // 2]))))
+
+
+def metric_name(name: str) -> str:
+    """Return what a score is called for the reader; that of a head may go before it.
+
+    Example:
+        >>> metric_name("acc"), metric_name("digit_r2"), metric_name("f1_score")
+        ('accuracy', 'digit R²', 'f1_score')
+    """
+    head, _, last = name.rpartition("_")
+    known = _METRICS.get(last)
+    return name if known is None else f"{head} {known}".lstrip()
 
 
 def listing(words: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from normwise.report.wording import brief, number
+from normwise.report.wording import brief, metric_name, number
 from normwise.stack import Budget, Evaluation
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def line(row: Evaluation, budget: Budget, metric: str) -> str:
     if row.val_loss == row.val_loss:
         told.append(f"validation loss {brief(row.val_loss)}")
         told.append(f"{metric} {number(row.val_metric, 4)}")
-    told += [f"{head} {number(score, 4)}" for head, score in row.heads.items()]
+    told += [f"{metric_name(head)} {number(score, 4)}" for head, score in row.heads.items()]
     return "  ".join([*told, f"lr {brief(row.lr)}"])
 
 

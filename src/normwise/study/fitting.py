@@ -14,6 +14,7 @@ from normwise.data import Data, Memory, load, pick_device, read_memory
 from normwise.edit import take_weights
 from normwise.edit.take_weights import Source
 from normwise.errors import Problems, UsageError
+from normwise.report.wording import metric_name
 from normwise.stack import Alone, Budget, Keeping, Outcome, Recipe, State, train
 from normwise.study.checkpoints import Checkpoints
 from normwise.study.epochs import Shown, showing_epochs
@@ -24,7 +25,7 @@ from normwise.study.networks import mlp
 from normwise.study.plan import described, described_splits, in_dtype_of
 from normwise.study.record import Record
 from normwise.study.settings import Settings, not_counting, read_seeds
-from normwise.study.study import METRICS, machine
+from normwise.study.study import machine
 from normwise.study.trained import Trained, read_about
 from normwise.study.training import explained
 from normwise.study.variants import Factory, Variant, parse_variants
@@ -124,19 +125,22 @@ class Fitting:
         folder = None if out is None else Path(out)
         _check_keeping(folder, resume, checkpoint_every)
         if folder is not None:
-            _check_folder(folder, resume)  # before the user's own network is changed
-        network, notes = self._start()
+            _check_folder(folder, resume)
+        network, notes = self._start(copy.deepcopy(self.network))
         data, budget = self.workshop.data, self.budget
         checkpoints, state = None, None
         if folder is not None:
             checkpoints, state, lost = self._claim(folder, network, resume)
             notes += lost
-            finished = _finished(folder, resume)
-            if finished is not None:
-                return Trained.of(finished, network, folder)
+        if self.network is not None:
+            network, _ = self._start(self.network)  # nothing was wrong with the copy
+        finished = _finished(folder, resume)
+        if folder is not None and finished is not None:
+            return Trained.of(finished, network, folder)
         stack = Alone(network, self.recipe, self.workshop.objective, self.seed)
         every = checkpoint_every or budget.steps_per_epoch
-        with showing_epochs(progress, budget, self._metric) as shown, interruptible() as pressed:
+        metric = metric_name(self.workshop.objective.metric)
+        with showing_epochs(progress, budget, metric) as shown, interruptible() as pressed:
             keeping = _keeping(checkpoints, state, every, budget, shown, pressed)
             with explained("the training", _kept(folder)):
                 [outcome] = train(
@@ -151,17 +155,16 @@ class Fitting:
             trained.save(folder)
         return trained
 
-    @property
-    def _metric(self) -> str:
-        metric = self.workshop.objective.metric
-        return METRICS.get(metric, metric)
+    def _start(self, own: nn.Module | None) -> tuple[nn.Module, list[str]]:
+        """Return the network before its first step, and what to tell about it.
 
-    def _start(self) -> tuple[nn.Module, list[str]]:
-        """Return the network before its first step, and what to tell about it."""
-        if self.network is None:
+        Args:
+            own: the user's network, or a copy of it; None to build one.
+        """
+        if own is None:
             network = self.workshop.build(self.variant, self.seed)
         else:
-            network = self.network.to(self.workshop.data.train.device)
+            network = own.to(self.workshop.data.train.device)
             network = self.variant.edit(network, self.workshop.example.x, self.seed)
         if self.init_from is None:
             return network, []
@@ -325,8 +328,8 @@ def _keeping(
     )
 
 
-def _finished(folder: Path, resume: bool) -> Mapping[str, Any] | None:
-    about = read_about(folder) if resume else None
+def _finished(folder: Path | None, resume: bool) -> Mapping[str, Any] | None:
+    about = read_about(folder) if resume and folder is not None else None
     return None if about is None or about["interrupted"] else about
 
 

@@ -17,15 +17,13 @@ import torch
 from normwise import stats
 from normwise.errors import UsageError
 from normwise.files import write_text
-from normwise.report.wording import as_given
+from normwise.report.wording import as_given, metric_name
 from normwise.study.answer import answer
 from normwise.study.plain import finite
 from normwise.study.results import Results
 
 if TYPE_CHECKING:
     from normwise.report import StudyTables
-
-METRICS = {"acc": "accuracy", "r2": "R²"}  # others are called what they are
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ class Study:
     @property
     def metric(self) -> str:
         """What variants are compared by: `accuracy`, `R²`, the mean over heads, or your own."""
-        return METRICS.get(self.results.metric, self.results.metric)
+        return metric_name(self.results.metric)
 
     @property
     def target(self) -> float | None:

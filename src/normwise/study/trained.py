@@ -18,11 +18,11 @@ from normwise.data import Preparation
 from normwise.edit import load_weights
 from normwise.errors import UsageError
 from normwise.files import write_bytes, write_text
+from normwise.report.wording import metric_name
 from normwise.samples import Samples, each, forward, tensors
 from normwise.study.factories import make, resolve_factory
 from normwise.study.plain import finite, from_json, to_json
 from normwise.study.record import Record
-from normwise.study.study import METRICS
 from normwise.study.variants import Factory, parse_variants
 
 if TYPE_CHECKING:
@@ -80,17 +80,29 @@ class Trained:
     @property
     def metric_name(self) -> str:
         """The score's name for the reader: `accuracy`, `R²`, or the user's own."""
-        return METRICS.get(self.metric, self.metric)
+        return metric_name(self.metric)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss became NaN or infinite."""
+        return self.record.outcome.status == "diverged"
 
     @property
     def verdict(self) -> str:
         """How the training came out, in a sentence or two."""
         outcome = self.record.outcome
         parts = []
-        if outcome.status == "diverged":
-            parts.append(f"The training diverged by step {outcome.steps}.")
+        if self.diverged:
+            parts.append(
+                f"The training diverged by step {outcome.steps}: its loss became NaN or infinite. "
+                "Try a lower learning rate, clip=1, or warmup=1."
+            )
         row = next(row for row in outcome.evaluations if row.step == self.best)
-        if math.isfinite(row.val_loss):
+        if self.diverged:
+            kept = f"epoch {self.best / self.steps_per_epoch:.4g}" if self.best else "the start"
+            kept = kept if math.isfinite(row.val_loss) else "the end, which are of no use"
+            parts.append(f"The network has the weights of {kept}.")
+        elif math.isfinite(row.val_loss):
             epochs = f"{outcome.steps / self.steps_per_epoch:.4g}"
             parts.append(
                 f"Validation {self.metric_name} {row.val_metric:.4g} and loss {row.val_loss:.4g} "
