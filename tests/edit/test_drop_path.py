@@ -70,6 +70,25 @@ def test_a_dropped_branch_leaves_the_shortcut_alone():
     torch.testing.assert_close(net(IMAGES), (branch * kept + IMAGES).relu())
 
 
+def test_a_branch_that_ends_in_a_function_is_dropped_before_it():
+    class Rectified(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + torch.relu(self.fc(x))
+
+    x, net = torch.randn(8, 3), Rectified()
+    fc = copy.deepcopy(net.fc)
+    insert_drop_path(net, 0.5, x)
+    torch.manual_seed(3)
+    kept = torch.nn.functional.dropout(torch.ones(8, 1), 0.5)
+    assert 0 < kept.count_nonzero() < 8
+    torch.manual_seed(3)
+    torch.testing.assert_close(net(x), x + kept * torch.relu(fc(x)))
+
+
 def test_what_knows_dropout_knows_it():
     net = insert_drop_path(network(), 0.5, IMAGES)
     bare = network()
@@ -105,7 +124,7 @@ class Function(nn.Module):
         self.fc = nn.Linear(3, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + torch.relu(self.fc(x))
+        return x + torch.tanh(self.fc(x))
 
 
 class Transposed(nn.Module):

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from normwise.trace import branches
+from normwise.trace.branches import _SCALE_ALONG
 
 
 class Made(nn.Module):
@@ -72,8 +73,38 @@ def test_other_sums_are_not(forward):
     assert found(forward, fc=nn.Linear(6, 6), fc2=nn.Linear(6, 6)) == []
 
 
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda net, x: x + F.relu(net.fc(x)),
+        lambda net, x: x + net.fc(x).relu_(),
+        lambda net, x: x + F.relu(net.fc(x), inplace=True),
+        lambda net, x: x + F.dropout(F.leaky_relu(net.fc(x), 0.1), 0.2, net.training),
+    ],
+)
+def test_a_function_that_scales_along_may_follow(forward):
+    assert found(forward, fc=nn.Linear(6, 6)) == [("fc", "")]
+
+
+@pytest.mark.parametrize("factor", [0.0, 1.25, 2.0])
+def test_functions_that_scale_along_do(factor: float):
+    x = torch.randn(50, dtype=torch.float64)
+    for function in _SCALE_ALONG:
+        torch.manual_seed(0)
+        expected = factor * function(x.clone())
+        torch.manual_seed(0)
+        torch.testing.assert_close(function(factor * x), expected, rtol=1e-15, atol=0)
+
+
+def half_used(net, x):
+    out = F.relu(net.fc(x))
+    return (x + out) * out
+
+
 UNFIT = {
-    "it ends in a function": lambda net, x: x + F.relu(net.fc(x)),
+    "it ends in a function": lambda net, x: x + torch.tanh(net.fc(x)),
+    "it ends in a function,": half_used,
+    "it ends in a function, not": lambda net, x: x + F.relu(net.fc(x) * 2),
     "fc is called 2 times": lambda net, x: x + net.fc(net.fc(x)),
     "the output of fc is used elsewhere": lambda net, x: (x + (y := net.fc(x))) * y,
 }

@@ -39,8 +39,9 @@ def insert_drop_path(network: nn.Module, p: float, example: Any) -> nn.Module:
 
     Raises:
         UsageError: `p` is out of range, there is no residual branch, or one cannot be dropped
-            where it ends: it ends in a function, in a module or an output that is used elsewhere
-            too, or its first axis does not count the samples.
+            where it ends: it ends in a function (relu, leaky_relu and dropout, which scale with
+            what they are given, may follow its last module), in a module or an output that is
+            used elsewhere too, or its first axis does not count the samples.
 
     Example:
         >>> encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)

@@ -1,7 +1,9 @@
 """Where residual branches end, found by following the tensors of one real forward pass.
 
 A residual branch is what is added to a tensor that it was computed from: b in a + b, where b
-depends on a. It counts where it ends in a module of its own, which can be told to drop it.
+depends on a. It counts where it ends in a module of its own, which can be told to drop it. Behind
+that module there may be functions f with f(c x) = c f(x) for every c >= 0, element by element: what
+is dropped and scaled before them is so behind them.
 """
 
 from collections import Counter
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
@@ -26,6 +29,17 @@ _SUMS = {
     Tensor.__radd__,
     Tensor.__iadd__,
 }
+_SCALE_ALONG = {
+    F.relu,
+    F.relu_,
+    F.leaky_relu,
+    F.leaky_relu_,
+    F.dropout,
+    torch.relu,
+    torch.relu_,
+    Tensor.relu,
+    Tensor.relu_,
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +47,7 @@ class Branch:
     """A residual branch.
 
     Attributes:
-        path: of the module that ends it, or None.
+        path: of the module that ends it, up to functions that scale along, or None.
         place: path of the module whose forward adds.
         shape: of what is added.
         unfit: why it cannot be dropped where it ends; "" if it can.
@@ -91,6 +105,7 @@ class _Follower(TorchFunctionMode):
         self._alive: list[Tensor] = []  # a freed tensor's id would be given to another
         self._uses: Counter[int] = Counter()
         self._ends: dict[int, str] = {}
+        self._before: dict[int, int] = {}  # a function that scales along
         self._calls: Counter[str] = Counter()
         self._modules: list[str] = []
         self._sums: list[tuple[int, str, tuple[int, ...]]] = []
@@ -134,6 +149,8 @@ class _Follower(TorchFunctionMode):
             self._note_sum(args, given)
         for tensor in results:
             self._compute(tensor, given)
+        if func in _SCALE_ALONG and len(given) == 1:
+            self._before[self._number(output)] = given[0]
         return output
 
     def _note_sum(self, args: tuple[Any, ...], given: list[int]) -> None:
@@ -166,10 +183,17 @@ class _Follower(TorchFunctionMode):
 
     def found(self) -> tuple[Branch, ...]:
         """Return what the pass has shown."""
+        ends = [(self._end(branch), place, shape) for branch, place, shape in self._sums]
         return tuple(
-            Branch(self._ends.get(branch), place, shape, self._unfit(branch))
-            for branch, place, shape in self._sums
+            Branch(self._ends.get(end), place, shape, self._unfit(end))
+            for end, place, shape in ends
         )
+
+    def _end(self, branch: int) -> int:
+        """Return the output of the module that ends a branch, or what no module ends."""
+        while branch not in self._ends and branch in self._before and self._uses[branch] == 1:
+            branch = self._before[branch]
+        return branch
 
     def _unfit(self, branch: int) -> str:
         path = self._ends.get(branch)
