@@ -24,7 +24,7 @@ try:
 except ImportError:
     torch_pruning = None
 
-ROUNDS = 9
+ROUNDS = 41
 AMOUNT = 0.5
 Pruner = Callable[[nn.Module, Tensor], nn.Module]
 
