@@ -120,9 +120,15 @@ class Harm:
 def test_nothing_in_a_file_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"weight": Harm()}, tmp_path / "w.pt")
-    with pytest.raises(UsageError, match="cannot be read as weights"):
+    with pytest.raises(UsageError, match="cannot be read as weights: it holds more than tensors"):
         load_weights(nn.Linear(2, 3), tmp_path / "w.pt")
     assert not Path("harm").exists()
+
+
+def test_a_whole_network_is_no_weights(tmp_path: Path):
+    torch.save(nn.Linear(2, 3), tmp_path / "w.pt")
+    with pytest.raises(UsageError, match=r"Save network\.state_dict\(\) instead$"):
+        load_weights(nn.Linear(2, 3), tmp_path / "w.pt")
 
 
 def test_files_that_are_no_weights(tmp_path: Path):

@@ -225,6 +225,10 @@ Y = torch.zeros(64, dtype=torch.long)
             {"fit": (X, Y), "loss": nn.CrossEntropyLoss()},
             r"loss gives a tensor of shape \(\) for 64 samples: .* reduction=\"none\"",
         ),
+        (
+            {"fit": (X, Y[:5]), "loss": nn.CrossEntropyLoss(reduction="none")},
+            "fit has 64 inputs and 5 targets",
+        ),
     ],
 )
 def test_refusals_change_nothing(arguments, problem):

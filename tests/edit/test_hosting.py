@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from normwise.edit.hosting import host_after, host_before
+from normwise.edit.hosting import dismiss, host_after, host_before
 from normwise.edit.swapping import swap
 
 X = torch.randn(3, 4)
@@ -28,6 +28,16 @@ def test_guests_run_before_and_after_in_order():
     host_after(host, "scale", doubled())
     plain = nn.functional.linear(2 * X, host.weight, host.bias)
     torch.testing.assert_close(host(X), 2 * nn.functional.layer_norm(plain, (4,)))
+
+
+def test_a_host_may_be_called_by_name():
+    host = nn.Linear(4, 4)
+    host_before(host, "first", doubled())
+    torch.testing.assert_close(host(input=X), host(X))
+    dismiss(host, "first")
+    assert not host._forward_pre_hooks
+    assert not host._forward_pre_hooks_with_kwargs
+    torch.testing.assert_close(host(input=X), nn.functional.linear(X, host.weight, host.bias))
 
 
 def test_names_that_are_taken_get_a_number():

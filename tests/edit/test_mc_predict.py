@@ -230,9 +230,10 @@ def test_nothing_random(net):
         mc_predict(net, X)
 
 
-def test_one_sample_has_no_spread():
-    with pytest.raises(UsageError, match="samples=1: a spread needs at least two"):
-        mc_predict(nn.Dropout(), X, 1)
+@pytest.mark.parametrize("samples", [0, 1, 2.5])
+def test_too_few_samples_have_no_spread(samples):
+    with pytest.raises(UsageError, match=f"samples={samples}: a spread needs at least two"):
+        mc_predict(nn.Dropout(), X, samples)
 
 
 def test_gradients_and_inputs_stay():

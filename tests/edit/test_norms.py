@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from normwise.edit import insert_norm
+from normwise.edit import insert_dropout, insert_input_dropout, insert_norm
 from normwise.errors import UsageError
 from normwise.layers import ChannelsLast
 
@@ -222,6 +222,38 @@ def test_pre_activation_blocks_keep_their_skip_connection():
         setattr(twin, f"bn{i}", nn.GroupNorm(1, 6).double())
     twin.conv1.bias = None
     torch.testing.assert_close(insert_norm(net, "layer", x)(x), twin(x))
+
+
+class Named(nn.Module):
+    """Calls all its modules by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.bn = nn.Conv1d(3, 8, 3, padding=1), nn.BatchNorm1d(8)
+        self.drop, self.fc = nn.Dropout(0.1), nn.Linear(8, 2)
+
+    def forward(self, x):
+        x = nn.functional.relu(input=self.bn(input=self.conv(input=x)))
+        return self.fc(input=self.drop(input=x).mean(-1))
+
+
+def test_modules_called_by_name_are_as_good():
+    x = torch.randn(4, 3, 9)
+    net = insert_norm(Named(), "layer", x)
+    assert isinstance(net.bn, nn.GroupNorm)
+    normed = F.group_norm(net.conv(x), 1, net.bn.weight, net.bn.bias)
+    torch.testing.assert_close(net.eval()(x), net.fc(normed.relu().mean(-1)))
+    net = insert_dropout(Named(), 0.5, x)
+    assert net.drop.p == 0.5
+    net = insert_input_dropout(Named(), 0.5, x)
+    [(guest, _)] = net.conv.named_children()
+    torch.manual_seed(0)
+    found = net.conv(input=x)
+    torch.manual_seed(0)
+    expected = nn.functional.conv1d(
+        net.conv.get_submodule(guest)(x), net.conv.weight, net.conv.bias, padding=1
+    )
+    torch.testing.assert_close(found, expected)
 
 
 def test_a_norm_over_a_concatenation_fits_it():

@@ -654,15 +654,17 @@ def test_a_norm_that_says_so_is_one_and_its_inside_is_not_looked_at():
 
 
 @pytest.mark.parametrize("norm", [nn.BatchNorm1d(6), Halving()])
-def test_norms_called_by_keyword_lose_no_origin(norm: nn.Module):
+def test_norms_called_by_keyword_are_found(norm: nn.Module):
     name = "input" if isinstance(norm, nn.BatchNorm1d) else "x"
     net = Forward(
         lambda self, x: self.fc2(F.relu(self.norm(**{name: self.fc1(x)}))),
         norm=norm,
         **linears(6, 6, 2),
     )
-    assert trace(net, VECTORS).layers["fc1"].norm == (FUNCTION if name == "input" else None)
-    assert trace(net, VECTORS).activations
+    found = trace(net, VECTORS)
+    assert found.layers["fc1"].norm == "norm"
+    assert found.norms["norm"].shape == (*VECTORS.shape[:-1], 6)
+    assert found.activations
 
 
 class Masked(nn.Dropout):

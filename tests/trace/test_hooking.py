@@ -51,3 +51,32 @@ def test_other_hooks_can_count_as_a_part_of_the_module():
     ):
         network(ones(1, 2))
     assert told == ["enter", "other, before", "other", "leave"]
+
+
+def test_inputs_by_name_are_told_as_well():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(2)
+
+        def forward(self, x, scale):
+            return self.norm(input=x * scale)
+
+    seen = []
+    x = ones(3, 2)
+
+    def enter(path):
+        return lambda module, inputs: seen.append((path, "in", inputs))
+
+    def leave(module, inputs, output):
+        seen.append((type(module).__name__, "out", inputs))
+
+    with hooked(net := Named(), enter, leave):
+        net(x, scale=2.0)
+    assert [(where, when, len(inputs)) for where, when, inputs in seen] == [
+        ("", "in", 1),
+        ("norm", "in", 1),
+        ("BatchNorm1d", "out", 1),
+        ("Named", "out", 1),
+    ]
+    assert seen[1][2][0].tolist() == (2 * x).tolist()

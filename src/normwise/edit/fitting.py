@@ -27,7 +27,8 @@ class Fit:
         worst: the share of the samples to train on.
 
     Raises:
-        UsageError: the loss does not give one value per sample.
+        UsageError: there are not as many targets as inputs, or the loss does not give one value
+            per sample.
     """
 
     def __init__(
@@ -35,6 +36,11 @@ class Fit:
     ) -> None:
         self._network, self._loss = network, loss
         self._inputs, self._targets = Call.of(samples[0]), samples[1]
+        if self._inputs.size != len(self._targets):
+            raise UsageError(
+                f"fit has {self._inputs.size} inputs and {len(self._targets)} targets: give one "
+                "target for each input"
+            )
         with torch.no_grad():
             losses = self._losses(self._inputs, self._targets)
         if losses.shape != (len(self._targets),):

@@ -22,7 +22,7 @@ def host_before(host: nn.Module, name: str, guest: nn.Module) -> None:
     """Make `guest` run on the first input of `host`, as its submodule `name`."""
     name = free_name(host, name)
     host.add_module(name, guest.train(host.training))
-    host.register_forward_pre_hook(_Before(name))
+    host.register_forward_pre_hook(_Before(name), with_kwargs=True)
 
 
 def guests(host: nn.Module) -> dict[str, nn.Module]:
@@ -38,6 +38,7 @@ def dismiss(host: nn.Module, name: str) -> None:
         for key, hook in list(hooks.items()):
             if isinstance(hook, _Before | _After) and hook.name == name:
                 del hooks[key]
+                host._forward_pre_hooks_with_kwargs.pop(key, None)
     delattr(host, name)
 
 
@@ -64,5 +65,9 @@ class _Before:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __call__(self, host: nn.Module, inputs: tuple[Any, ...]) -> Any:
-        return (host.get_submodule(self.name)(inputs[0]), *inputs[1:])
+    def __call__(self, host: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        guest = host.get_submodule(self.name)
+        if args:
+            return (guest(args[0]), *args[1:]), kwargs
+        first = next(iter(kwargs))
+        return args, kwargs | {first: guest(kwargs[first])}

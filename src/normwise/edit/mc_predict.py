@@ -60,7 +60,7 @@ def mc_predict(
 
     Raises:
         UsageError: the network does not run on `x`, nothing in it draws random numbers in
-            training, `samples` is below 2, or the network returns no tensors.
+            training, `samples` is below 2 or not whole, or the network returns no tensors.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
@@ -68,8 +68,10 @@ def mc_predict(
         >>> mean.shape, bool((std > 0).all())
         (torch.Size([5, 3]), True)
     """
-    if samples < 2:
-        raise UsageError(f"samples={samples}: a spread needs at least two predictions")
+    if samples < 2 or samples != int(samples):
+        raise UsageError(
+            f"samples={samples}: a spread needs at least two predictions, a whole number of them"
+        )
     moments: list[Moments] = []
     kept: list[list[Tensor]] = []
     with sampling(model, Call.of(x)) as passes:

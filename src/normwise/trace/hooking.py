@@ -20,7 +20,8 @@ def hooked(
 ) -> Iterator[None]:
     """Follow which module is at work, and leave no hook behind.
 
-    They are always called, since a forward may raise and another catch it.
+    They are always called, since a forward may raise and another catch it. The inputs they get are
+    those by position, or those by name where there are no others, as in `norm(input=x)`.
 
     Args:
         network: whose modules, itself among them, are hooked.
@@ -40,12 +41,25 @@ def hooked(
         >>> seen
         ['', '0', '1']
     """
-    handles, order = [], {"prepend": not around_others, "always_call": True}
+    handles, with_names = [], {"with_kwargs": True}
+    order = {"prepend": not around_others, "always_call": True}
     try:
         for path, module in network.named_modules():
-            handles.append(module.register_forward_pre_hook(enter(path), prepend=True))
-            handles.append(module.register_forward_hook(leave, **order))
+            first = _entering(enter(path))
+            handles.append(module.register_forward_pre_hook(first, prepend=True, **with_names))
+            last = _leaving(leave)
+            handles.append(module.register_forward_hook(last, **order, **with_names))
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _entering(enter: Enter) -> Callable[..., None]:
+    return lambda module, args, kwargs: enter(module, args or tuple(kwargs.values()))
+
+
+def _leaving(leave: Leave) -> Callable[..., None]:
+    return lambda module, args, kwargs, output: leave(
+        module, args or tuple(kwargs.values()), output
+    )

@@ -38,7 +38,7 @@ class Population:
         self._pool = Pool()
         self._pool.add((0, nothing, nothing))
         self._waiting: list[Part] = []
-        self._room: list[list[Tensor]] = []
+        self._room: list[tuple[Tensor, Tensor]] = []
         self._start: Tensor | None = None
 
     @property
@@ -86,25 +86,23 @@ class Population:
             self._start = _start(x)
         apart = x if self._start is None else x - self._start
         mean, variance = _moments(apart)
-        self._waiting.append((len(x), *self._kept(mean, variance)))
+        self._waiting.append(self._kept(len(x), mean, variance))
         if len(self._waiting) == _BATCHES:
             self._join_waiting()
         return torch.batch_norm(
             apart, norm.weight, norm.bias, mean, variance, False, 0.0, norm.eps, False
         )
 
-    def _kept(self, *moments: Tensor) -> list[Tensor]:
+    def _kept(self, count: int, mean: Tensor, variance: Tensor) -> Part:
         """Copy moments to where there is room for those of all batches that wait.
 
         Left where they are, they would break the memory that the next batch wants in one piece.
         """
         if not self._room:
-            shape = _BATCHES, len(moments), len(moments[0])
-            self._room = [list(place) for place in moments[0].new_empty(shape)]
-        place = self._room[len(self._waiting)]
-        for room, values in zip(place, moments, strict=True):
-            room.copy_(values)
-        return place
+            room = mean.new_empty(_BATCHES, 2, len(mean))
+            self._room = [(place[0], place[1]) for place in room]
+        ours = self._room[len(self._waiting)]
+        return count, ours[0].copy_(mean), ours[1].copy_(variance)
 
     def _join_waiting(self) -> None:
         count, mean, variance = joined(self._waiting)

@@ -1,6 +1,7 @@
 """Weights from a file, into the network that they were saved from."""
 
 import os
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,12 @@ def read_weights(path: str | os.PathLike[str]) -> Mapping[str, Tensor]:
             found: Any = torch.load(path, map_location="cpu", weights_only=True)
         else:
             found = None
+    except pickle.UnpicklingError as error:
+        raise UsageError(
+            f"{path} cannot be read as weights: it holds more than tensors, such as a whole "
+            "network, which could be read only by executing what is in it, or it is damaged. Save "
+            "network.state_dict() instead"
+        ) from error
     except Exception as error:
         reason = explain(error).splitlines()[0]
         raise UsageError(f"{path} cannot be read as weights: {reason}") from error

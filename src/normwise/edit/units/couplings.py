@@ -17,7 +17,10 @@ Nodes = NDArray[np.int64]
 Axes = tuple[Nodes, ...]
 """For each axis of a tensor, the node of each position."""
 
-OF_FIXED_SIZE = "tied to something of fixed size, such as the input"
+OF_FIXED_SIZE = (
+    "has as many units as something of fixed size, such as the input, since a sum, a shared weight "
+    "or a second use of the layer ties them together"
+)
 
 
 class Couplings:

@@ -62,11 +62,11 @@ class Follower(TorchDispatchMode):
     def count(self, norm: nn.Module, name: str) -> RemovableHandle:
         """Join the channels that a norm without tensors sees with the number that it holds."""
 
-        def join(norm: nn.Module, inputs: tuple[Any, ...]) -> None:  # noqa: ARG001
-            axes = self.operand(inputs[0]).axes
+        def join(norm: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:  # noqa: ARG001
+            axes = self.operand(args[0] if args else kwargs["input"]).axes
             self._couplings.join(axes[1], self._couplings.axes[name][0])
 
-        return norm.register_forward_pre_hook(join)
+        return norm.register_forward_pre_hook(join, with_kwargs=True)
 
     def _known(self, value: Any) -> Any:
         return self.operand(value) if isinstance(value, Tensor) else value

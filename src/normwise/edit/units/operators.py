@@ -260,7 +260,9 @@ def embedding(call: Operation, couplings: Couplings) -> list[Axes]:
     """Look rows up; what an embedding is made of stays as it is."""
     rows, features = call["weight"].axes
     for nodes in (rows, features):
-        couplings.fix(nodes, "joined with the features of an embedding")
+        couplings.fix(
+            nodes, "tied to the features of an embedding, by a sum or a shared weight; they stay"
+        )
     return [(*call["indices"].axes, features)]
 
 
