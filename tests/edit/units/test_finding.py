@@ -112,7 +112,7 @@ def test_what_acts_on_positions_lets_channels_through(function):
         (lambda x: x - x.mean(1, keepdim=True), "reduced to one value by mean"),
         (lambda x: x[:, 1:].repeat(1, 2, 1)[:, :4], "mixed or cut by slice"),
         (lambda x: x.flip(1), "passed to flip, which mixes or reorders them"),
-        (lambda x: x + torch.ones(4)[:, None], "as many units as something of fixed size"),
+        (lambda x: x + torch.ones(4)[:, None], "has as many units as something of fixed size"),
         (lambda x: F.pad(x, (0, 0, 1, 1))[:, 1:5], "positions that constant_pad_nd combines"),
         (lambda x: F.layer_norm(x, (4, 6)), "normalised together by layer_norm"),
         (lambda x: F.group_norm(x, 1), "normalised together by group_norm"),
