@@ -47,6 +47,12 @@ def test_it_is_the_run_of_a_study():
         assert np.array_equal(ours[column], theirs[column], equal_nan=True)
 
 
+def test_labels_that_came_as_floats_are_recognised():
+    x, y = arrays()
+    with pytest.raises(nw.UsageError, match=r"needs 1 output \(.*labels of classes are integers"):
+        nw.fit(make, (x, (y == "low").astype(np.float32)), **QUICK)
+
+
 def test_a_diverged_training_says_so_and_what_to_try():
     torch.manual_seed(0)
     network = make()

@@ -218,7 +218,8 @@ def _check_values(told: str, output: tuple[int, ...], target: tuple[int, ...]) -
         needed = target[-1] if len(target) > 1 else 1
         raise UsageError(
             f"{told} gives shape {output} for targets of shape {target}: for this regression "
-            f"its last layer needs {needed} output{'' if needed == 1 else 's'}"
+            f"its last layer needs {needed} output{'' if needed == 1 else 's'} (floats are values; "
+            "labels of classes are integers, booleans or strings)"
         )
 
 
