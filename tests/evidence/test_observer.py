@@ -100,6 +100,27 @@ def test_nothing_stays_behind_after_an_exception():
     copy.deepcopy(net)
 
 
+def test_copies_and_saved_networks_are_not_watched(tmp_path):
+    net = rows(nn.BatchNorm1d(16), nn.ReLU())
+    optimizer = SGD(net.parameters(), 0.1)
+    copies = []
+
+    def train() -> None:
+        for _ in range(3):
+            step(net, optimizer)
+            torch.save(net, tmp_path / "net.pt")
+            copies.append(copy.deepcopy(net).eval())
+            copies[0](X)
+        step(net, optimizer)
+
+    evidence = watched(net, train)
+    assert evidence.notes == ()
+    assert {passes.training for passes in evidence.passes} == {True}
+    assert b"normwise" not in (tmp_path / "net.pt").read_bytes()
+    loaded = torch.load(tmp_path / "net.pt", weights_only=False).eval()
+    assert torch.equal(loaded(X), copies[2](X))
+
+
 def test_a_mode_of_the_users_is_left_in_its_order():
     class Own(TorchFunctionMode):
         def __torch_function__(self, func, types, args=(), kwargs=None):

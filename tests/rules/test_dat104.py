@@ -2,13 +2,18 @@
 
 from collections.abc import Iterable
 
+import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD
 from torch.utils.data import DataLoader, TensorDataset
 
+from normwise.evidence import Batches, Evidence, Level
 from normwise.rules import Findings, check, watch
+from normwise.rules.dat104 import NeverReshuffled
+from normwise.rules.rule import NotEnough
 
 ROWS = TensorDataset(torch.randn(64, 8), torch.randint(0, 4, (64,)))
 PIXELS = torch.zeros(64, 1, 28, 28)
@@ -88,3 +93,22 @@ def test_epochs_are_counted():
 
 def test_few_batches_are_no_verdict():
     assert "DAT104" in check(rows(), ROWS[:], steps=3).unanswered
+
+
+def seen(ids: list[int]) -> Evidence:
+    batches = Batches("", (16, 8), None, len(ids), np.array(ids))
+    return Evidence(Level.FORWARD, batches=(batches,))
+
+
+@pytest.mark.parametrize(
+    ("ids", "period"),
+    [([0, 1] * 3, 2), ([0] * 8, None), ([0, 1, 2] * 2, 3), ([0, 1, 2, 0, 1, 3], None)],
+)
+def test_two_batches_are_enough_and_one_is_not(ids: list[int], period: int | None):
+    found = list(NeverReshuffled().check(seen(ids)))
+    assert [finding.value for finding in found] == ([] if period is None else [period])
+
+
+def test_five_batches_are_too_few():
+    with pytest.raises(NotEnough):
+        list(NeverReshuffled().check(seen([0, 1, 0, 1, 0])))

@@ -1,10 +1,13 @@
 """Networks for DAT106: answers for a sample that depend on the others in its batch."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from normwise.evidence import Evidence, Level, Module
 from normwise.rules import check, watch
+from normwise.rules.dat106 import SamplesLeak
 
 X, Y = torch.randn(64, 8), torch.randint(0, 4, (64,))
 SEQUENCES = torch.randn(32, 5, 8), torch.randint(0, 4, (32,))
@@ -84,3 +87,22 @@ def test_watching_is_no_verdict():
     with watch(rows(), every=1) as watching:
         pass
     assert "DAT106" in watching.findings().unanswered
+
+
+def leaking(leak: float, *norms: nn.Module, calls: int = 1) -> Evidence:
+    modules = {str(i): Module(str(i), norm, calls) for i, norm in enumerate(norms)}
+    return Evidence(Level.FORWARD, modules=modules, leak=leak)
+
+
+@pytest.mark.parametrize(("leak", "reported"), [(2e-3, True), (5e-4, False), (0.0, False)])
+def test_rounding_is_no_leak(leak: float, reported: bool):
+    assert bool(list(SamplesLeak().check(leaking(leak)))) is reported
+
+
+def test_the_norm_without_statistics_is_named_if_it_was_called():
+    kept = nn.BatchNorm1d(3)
+    bare = nn.BatchNorm1d(3, track_running_stats=False)
+    [found] = SamplesLeak().check(leaking(0.5, kept, bare, bare))
+    assert found.where == "1"
+    [found] = SamplesLeak().check(leaking(0.5, kept, bare, calls=0))
+    assert found.where == ""

@@ -1,11 +1,19 @@
 """Trainings for DAT107: a network that gets better on the training data alone."""
 
+from dataclasses import replace
+
+import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
 
+from normwise.evidence import Evidence, Level, probe
+from normwise.evidence.series import EMPTY
 from normwise.rules import Findings, watch
+from normwise.rules.dat107 import Overfitting
+from normwise.rules.rule import NotEnough
 
 
 def teacher(samples: int, noise: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -96,3 +104,72 @@ def test_no_evaluation_is_no_verdict():
             F.cross_entropy(net(x), y).backward()
             optimizer.step()
     assert "DAT107" in watching.findings().unanswered
+
+
+FALLING = np.linspace(2.0, 1.0, 200)  # a fall of 0.95 between the means of the outer tenths
+
+
+def followed(training: np.ndarray, validation: list[float]) -> Evidence:
+    """Return evidence of a loss at every step and at evaluations, spread over as many steps."""
+    loss = probe(rows(4), [teacher(8, 0.0, 0)], F.cross_entropy).losses[0]
+    steps = np.arange(len(training))
+    times = np.linspace(0, len(training) - 1, len(validation)).astype(int)
+    trained = replace(EMPTY, steps=steps, values=training, count=len(training))
+    held_out = replace(EMPTY, steps=times, values=np.array(validation), count=len(validation))
+    both = (replace(loss, value=trained), replace(loss, value=held_out, training=False))
+    return Evidence(Level.TRAINING, losses=both)
+
+
+def found(training: np.ndarray, validation: list[float]) -> list[tuple[int | None, float | None]]:
+    return [(f.step, f.value) for f in Overfitting().check(followed(training, validation))]
+
+
+DOWN, LOW = [2.0, 1.8, 1.6, 1.4, 1.2], [1.0] * 5
+ENDS = FALLING[:20].mean() - FALLING[-20:].mean()
+
+
+def test_rise_is_that_of_the_smoothed_loss_since_its_lowest_as_a_share_of_the_fall():
+    [(step, value)] = found(FALLING, [*DOWN, *LOW, 1.3, 1.3, 1.3])
+    assert step == int(np.linspace(0, 199, 13)[6])
+    assert value == pytest.approx(0.3 / ENDS)
+
+
+@pytest.mark.parametrize(
+    "validation",
+    [
+        [*DOWN, *LOW, 1.2, 1.2, 1.2],  # a rise by 0.2, of 0.9 that the training loss fell
+        [*DOWN, *LOW, 1.3, 1.3, 1.0],  # which on average is as little
+        [*DOWN, *LOW, 1.6, 1.6, 1.6, *LOW],  # it came back
+        [*DOWN, *LOW, *LOW],
+    ],
+)
+def test_what_is_no_rise(validation: list[float]):
+    assert found(FALLING, validation) == []
+
+
+@pytest.mark.parametrize(
+    ("training", "reported"),
+    [
+        (FALLING, True),
+        (np.r_[np.linspace(2.0, 1.0, 100), np.full(100, 1.0)], False),  # no fall since the turn
+        (np.r_[np.linspace(2.0, 1.0, 60), np.linspace(1.0, 0.7, 140)], True),  # a part of it
+        (FALLING[::-1], False),
+        (np.r_[9.0, FALLING], True),  # where a first value says nothing
+        (np.r_[FALLING, 1.9], True),  # nor does a last one
+    ],
+)
+def test_the_training_loss_must_go_on_falling(training: np.ndarray, reported: bool):
+    rising = [*DOWN, *LOW, 1.5, 1.5, 1.5]
+    assert bool(found(training, rising)) is reported
+
+
+def test_a_loss_that_rises_from_the_first_evaluation_turned_there():
+    [(step, _)] = found(FALLING, [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6])
+    assert step == 0
+
+
+@pytest.mark.parametrize(("evaluations", "steps"), [(5, 200), (6, 2)])
+def test_what_is_no_verdict(evaluations: int, steps: int):
+    with pytest.raises(NotEnough):
+        found(FALLING[:steps], [1.0] * evaluations)
+    assert found(FALLING[:3], [1.0] * 6) == []

@@ -1,6 +1,7 @@
 """Trainings for LOS106: a loss that stays where it began, at that of a guess."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
 
+from normwise.evidence import Evidence, Level, probe
+from normwise.evidence.series import SeriesMeter
 from normwise.rules import Findings, watch
+from normwise.rules.los106 import LossDoesNotMove
 
 X = torch.randn(256, 8)
 Y = (X[:, 0] > 0).long() + (X[:, 1] > 0).long()
@@ -107,3 +111,16 @@ def test_adversaries_are_no_verdict():
                 F.cross_entropy(net(X), Y).backward()
                 optimizer.step()
     assert "against each other" in watching.findings().unanswered["LOS106"]
+
+
+@pytest.mark.parametrize(("last", "reported"), [(1.0, True), (0.8, True), (0.01, False)])
+def test_rare_large_values_do_not_hide_that_most_fell(last: float, reported: bool):
+    """As those of a critic, whose targets are mostly near 0."""
+    value, target = SeriesMeter(), SeriesMeter()
+    for step in range(200):
+        value.add(step, torch.tensor(50.0 if step % 10 == 0 else 1.0 if step < 100 else last))
+        target.add(step, torch.tensor(1.0))
+    loss = probe(nn.Linear(8, 1), [(X, VALUE)], F.mse_loss).losses[0]
+    loss = replace(loss, value=value.column(), target_var=target.column())
+    found = list(LossDoesNotMove().check(Evidence(Level.TRAINING, losses=(loss,), steps=200)))
+    assert bool(found) is reported

@@ -1,6 +1,7 @@
 """Networks for OPT101: parameters that no optimizer holds."""
 
 from torch import Tensor, nn, no_grad, randint, randn
+from torch.nn.functional import cross_entropy
 from torch.optim import SGD, Adam
 
 from normwise.rules import check, watch
@@ -33,6 +34,20 @@ def near_frozen_on_purpose():
     net = rows()
     net[0].requires_grad_(False)
     return check(net, ROWS, optimizer=SGD(net[2].parameters(), 0.1))
+
+
+def near_frozen_after_a_training_whose_gradients_are_clipped_too():
+    net = rows()
+    cross_entropy(net(ROWS[0]), ROWS[1]).backward()
+    net[0].requires_grad_(False)
+    optimizer = SGD(net[2].parameters(), 0.1)
+    with watch(net, optimizer, every=1, select="OPT") as watching:
+        for _ in range(5):
+            optimizer.zero_grad()
+            cross_entropy(net(ROWS[0]), ROWS[1]).backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 0.1)
+            optimizer.step()
+    return watching.findings()
 
 
 def near_shared_weights():

@@ -78,3 +78,63 @@ def test_the_first_waits_for_the_others_and_says_who_is_missing(monkeypatch):
     assert [(f.code, f.where, f.value) for f in both] == [("ACT101", "2", None)]
     assert (both.clean, both.places) == (["NRM101"], {"2": "net.py:5"})
     assert both.notes == ("nothing was heard of rank 2",)
+
+
+TELL = """
+import json
+from normwise.rules import Finding, Findings
+from normwise.rules.ranks import gather
+import os
+rank = os.environ["SLURM_PROCID"]
+found = Finding("ACT101", "dead-units", "warning", rank, 3, 1.0, 0.5, "m", "a", 0.9)
+merged = gather(Findings([found], clean=["NRM101"]))
+print(json.dumps(None if merged is None else merged.to_dict()))
+"""
+
+
+def test_processes_under_srun():
+    job = {
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_STEP_NUM_NODES": "1",
+        "SLURM_JOB_ID": str(os.getpid()),
+        "SLURM_STEP_ID": "3",
+    }
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", TELL],
+            env={**os.environ, **job, "SLURM_PROCID": rank},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]
+    first, second = (json.loads(each.communicate(timeout=120)[0]) for each in both)
+    assert second is None
+    assert [each["where"] for each in first["findings"]] == ["0", "1"]
+    assert (first["clean"], first["notes"]) == (["NRM101"], [])
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"SLURM_PROCID": "0", "SLURM_NTASKS": "4", "SLURM_JOB_ID": "7"},  # a batch script itself
+        {"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "4", "SLURM_JOB_ID": "7"},  # on which nodes?
+        {"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1", "MASTER_ADDR": "x", "SLURM_JOB_ID": "7"},
+    ],
+)
+def test_who_knows_of_no_others_tells_its_own(monkeypatch, environment: dict[str, str]):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    found = Findings(clean=["NRM101"])
+    assert gather(found) is found
+
+
+def test_who_cannot_reach_the_first_tells_its_own_and_says_so(monkeypatch):
+    monkeypatch.setattr("normwise.rules.ranks._PATIENCE", timedelta(seconds=1))
+    named = {"PROCID": "1", "STEP_NUM_TASKS": "2", "STEP_NUM_NODES": "1", "JOB_ID": "991234"}
+    for name, value in named.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    found = gather(Findings(clean=["NRM101"]))
+    assert found is not None
+    assert found.clean == ["NRM101"]
+    assert found.notes == ("the processes did not meet; these are the findings of rank 1 only",)

@@ -18,13 +18,12 @@ from normwise.edit.calibrating import (
     call,
     showing,
     together,
-    unwrapped,
 )
 from normwise.edit.freeze_norm import is_frozen
 from normwise.edit.log import Edit, remember
 from normwise.edit.making import short
 from normwise.errors import UsageError
-from normwise.trace import undisturbed
+from normwise.trace import undisturbed, unwrapped
 
 _NONE = object()
 

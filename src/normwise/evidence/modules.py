@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from normwise.evidence.guard import Guard
+from normwise.evidence.hook import Hook
 from normwise.evidence.module import Activation, Module
 from normwise.evidence.norms import NormMeter
 from normwise.evidence.private import in_backward, unseen
@@ -89,8 +90,8 @@ class ModulesMeter:
         self._entries: dict[str, list[Any]] = {}
         self._hooked: dict[str, list[Any]] = {}
         self._guard = guard
-        self._leaving, self._dozing = guard(self._leave), guard(self._doze)
-        self._hooks = {path: guard(self._enter(path)) for path in modules}
+        self._leaving, self._dozing = Hook(guard(self._leave)), Hook(guard(self._doze))
+        self._hooks = {path: Hook(guard(self._enter(path))) for path in modules}
         self._stateful = [p for p, m in modules.items() if isinstance(m, STATEFUL_NORMS)]
         self._channels_first = False
         self._newest: tuple[Tensor | None, Batch | None] = None, None  # the last output measured

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from torch import nn
-from torch.nn.parallel import DataParallel, DistributedDataParallel
+
+from normwise.trace import unwrapped
 
 
 class Networks:
@@ -65,14 +66,3 @@ def _is_compiled(network: nn.Module) -> bool:
 
 def _compiled_in_place(network: nn.Module) -> bool:
     return any(module._compiled_call_impl is not None for module in network.modules())
-
-
-def unwrapped(network: nn.Module) -> nn.Module:
-    """Return the user's own network inside torch's wrappers for compiling and for many devices."""
-    while True:
-        if isinstance(network, DataParallel | DistributedDataParallel):
-            network = network.module
-        elif isinstance(inner := getattr(network, "_orig_mod", None), nn.Module):
-            network = inner
-        else:
-            return network

@@ -100,7 +100,7 @@ class Schedule:
     def _cost_of(self, took: float, own: float) -> float:
         """Return what a measured step has cost, and remember it."""
         if not self._plain:
-            return own
+            return 0.0  # the first step is slow anyway, and much is done once only
         cost = max(own, took - median(self._plain) + median(self._fixed))
         self._costs.append(cost)
         self._cost = median(self._costs)

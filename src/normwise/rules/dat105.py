@@ -13,9 +13,11 @@ class SortedByClass(Rule):
     """Batches hold far fewer classes than a random draw would.
 
     What it does:
-        Counts the classes among the targets of each measured training batch, and compares them
-        with the number to be expected if as many samples were drawn from all targets seen. It looks
-        at one target per sample, not at pixels, and reports batches of up to four classes.
+        Counts the classes among the targets of each measured training batch, and compares how many
+        there are beside the first with the number to be expected if as many samples were drawn from
+        all targets seen. It looks at one target per sample, not at pixels, and reports batches of
+        up to four classes, where chance would not explain them. Two classes that a step is given in
+        turn, as real and generated samples, are not reported.
 
     Why it is bad:
         At each step the network learns to answer with the classes of that batch and forgets the
@@ -32,8 +34,9 @@ class SortedByClass(Rule):
         training examples".
 
     Attributes:
-        share: of the expected number of classes, below which it is reported.
+        share: of the expected number of classes beside the first, below which it is reported.
         classes: the most that a batch may hold to be reported.
+        errors: by how many standard errors there must be fewer than expected.
     """
 
     code = "DAT105"
@@ -44,6 +47,7 @@ class SortedByClass(Rule):
 
     share: float = 0.5
     classes: float = 4.0
+    errors: float = 4.0
 
     def check(self, evidence: Evidence) -> Iterator[Finding]:
         """Yield one finding per loss."""
@@ -51,15 +55,18 @@ class SortedByClass(Rule):
         if not known:
             raise NotEnough("no training loss with targets of several classes was measured twice")
         for loss in known:
-            seen, expected = loss.distinct.mean, _expected(loss)
-            if seen <= self.classes and seen < self.share * expected:
+            if _classes(loss) == 2 and loss.calls > evidence.measured:
+                continue
+            seen, (expected, error) = loss.distinct.mean, _expected(loss)
+            bound = min(1 + self.share * (expected - 1), expected - self.errors * error)
+            if seen <= self.classes and seen < bound:
                 yield self.finding(
                     loss.module or "",
                     f"a batch of {loss.target_shape[0]} holds {seen:.2g} of {_classes(loss)} "
                     f"classes on average, where {expected:.2g} are to be expected",
                     "shuffle the data, such as by DataLoader(..., shuffle=True)",
                     value=seen,
-                    threshold=self.share * expected,
+                    threshold=bound,
                     confidence=0.9,
                 )
 
@@ -72,8 +79,11 @@ def _classes(loss: Loss) -> int:
     return int((counts > 0).sum())
 
 
-def _expected(loss: Loss) -> float:
-    """Return how many classes a random batch of the same size would hold on average."""
+def _expected(loss: Loss) -> tuple[float, float]:
+    """Return how many classes random batches of this size would hold on average, and its error."""
     assert loss.target_counts is not None
     shares = loss.target_counts / loss.target_counts.sum()
-    return float((1 - (1 - shares) ** loss.target_shape[0]).sum())
+    present = 1 - (1 - shares) ** loss.target_shape[0]
+    # At most: where one class is there, others are a little less likely.
+    variance = float((present * (1 - present)).sum())
+    return float(present.sum()), (variance / loss.distinct.count) ** 0.5

@@ -43,7 +43,8 @@ class ParametersNotInOptimizer(Rule):
             raise NotEnough("no optimizer of this network was seen")
         missing: dict[str, list[str]] = defaultdict(list)
         for name, parameter in evidence.parameters.items():
-            if parameter.has_gradient and not parameter.optimizers:
+            wanted = parameter.has_gradient and parameter.parameter.requires_grad
+            if wanted and not parameter.optimizers:
                 missing[parameter.module].append(name)
         for path, names in missing.items():
             yield self.finding(

@@ -6,6 +6,7 @@ from normwise.trace.dataflow import trace
 from normwise.trace.hooking import hooked
 from normwise.trace.records import FUNCTION, Activation, Layer, Norm, Trace
 from normwise.trace.undisturbed import undisturbed
+from normwise.trace.wrapping import unwrapped
 
 __all__ = [
     "FUNCTION",
@@ -19,4 +20,5 @@ __all__ = [
     "hooked",
     "trace",
     "undisturbed",
+    "unwrapped",
 ]

@@ -1,6 +1,6 @@
 """What `recalibrate` is made of: batches, passes over them, pooled statistics."""
 
-from normwise.edit.calibrating.batches import Forward, Sparing, call, unwrapped
+from normwise.edit.calibrating.batches import Forward, Sparing, call
 from normwise.edit.calibrating.dependence import Dependence
 from normwise.edit.calibrating.passes import Pass
 from normwise.edit.calibrating.population import Population
@@ -16,5 +16,4 @@ __all__ = [
     "call",
     "showing",
     "together",
-    "unwrapped",
 ]

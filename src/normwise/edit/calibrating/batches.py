@@ -6,24 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.utils._pytree import tree_leaves, tree_map
 
 from normwise.errors import UsageError
 from normwise.trace import Call
 
 Forward = Callable[[nn.Module, Any], Any]
-
-
-def unwrapped(network: nn.Module) -> nn.Module:
-    """Return the network inside a parallel or compiled one, which hooks would not reach."""
-    while True:
-        if isinstance(network, DataParallel | DistributedDataParallel):
-            network = network.module
-        elif isinstance(inner := vars(network).get("_modules", {}).get("_orig_mod"), nn.Module):
-            network = inner  # torch.compile's
-        else:
-            return network
 
 
 def call(network: nn.Module, batch: Any) -> Any:
