@@ -5,6 +5,7 @@ from typing import Any
 from torch import nn
 
 from normwise.edit.editing import editing, traced
+from normwise.edit.given import check_network
 from normwise.edit.log import Edit
 from normwise.edit.own import Ownership
 from normwise.edit.placing import label, path_of
@@ -43,6 +44,7 @@ def replace_activation(network: nn.Module, activation: str, example: Any) -> nn.
         >>> replace_activation(net, "tanh", torch.randn(2, 4))[1]
         Tanh()
     """
+    check_network(network)
     if activation not in ACTIVATIONS:
         raise UsageError(
             f"unknown activation {activation!r}{suggest(activation, ACTIVATIONS)}: use one of "

@@ -7,6 +7,7 @@ from torch import nn
 
 from normwise.edit.dropout_kinds import check_p
 from normwise.edit.editing import editing, running
+from normwise.edit.given import check_network
 from normwise.edit.hosting import host_after
 from normwise.edit.log import Edit
 from normwise.edit.tracing import probe, same
@@ -51,6 +52,7 @@ def insert_drop_path(network: nn.Module, p: float, example: Any) -> nn.Module:
           (drop_path): StochasticDepth(p=0.2, inplace=False, mode='row')
         )
     """
+    check_network(network)
     check_p("droppath", p)
     found = _found(network, example, p)
     before = probe(network, example, modes=(False,))

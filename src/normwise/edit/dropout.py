@@ -6,6 +6,7 @@ from torch import nn
 
 from normwise.edit.dropout_kinds import DROPOUTS, check_p
 from normwise.edit.editing import editing, traced
+from normwise.edit.given import check_network
 from normwise.edit.hosting import guests, host_after, host_before
 from normwise.edit.log import Edit
 from normwise.edit.making import short
@@ -72,6 +73,7 @@ def insert_dropout(
           (dropout): Dropout(p=0.2, inplace=False)
         )
     """
+    check_network(network)
     if kind not in DROPOUTS:
         raise UsageError(
             f"unknown dropout {kind!r}{suggest(kind, DROPOUTS)}: use one of {', '.join(DROPOUTS)}"
@@ -119,6 +121,7 @@ def insert_input_dropout(network: nn.Module, p: float, example: Any) -> nn.Modul
         >>> insert_input_dropout(net, 0.1, torch.randn(2, 4))[1].input_dropout
         Dropout(p=0.1, inplace=False)
     """
+    check_network(network)
     check_p("input-dropout", p)
     first = [layer for layer in traced(network, example).layers.values() if layer.first]
     dtypes = [tensor.dtype for tensor in Call.of(example).tensors]

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from normwise.edit.editing import editing
+from normwise.edit.given import check_network
 from normwise.edit.hosting import guests
 from normwise.edit.log import Edit
 from normwise.edit.making import short
@@ -46,6 +47,7 @@ def freeze_norm(
         >>> torch.equal(net(torch.ones(2, 4))[0], net(torch.ones(1, 4))[0])
         True
     """
+    check_network(network)
     norms = _chosen(network, where)
     problems = Problems()
     problems.add(*(_unready(path, norm) for path, norm in norms.items() if not _ready(norm)))
@@ -86,6 +88,7 @@ def unfreeze_norm(network: nn.Module, *, where: Where | None = None) -> nn.Modul
         >>> type(net[1]).__name__, net[1].training, net[1].weight.requires_grad
         ('BatchNorm1d', True, True)
     """
+    check_network(network)
     frozen = {path: norm for path, norm in network.named_modules() if is_frozen(norm)}
     if not frozen:
         raise UsageError("no norm of this network is frozen by freeze_norm")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from normwise.edit.fitting import Fit, SampleLoss
+from normwise.edit.given import check_network
 from normwise.edit.log import remember
 from normwise.edit.optimizing import check_optimizer
 from normwise.edit.units import (
@@ -93,6 +94,7 @@ def grow(
         >>> net[0], torch.allclose(net(x), before, atol=1e-6)
         (Linear(in_features=4, out_features=12, bias=True), True)
     """
+    check_network(network)
     problems = Problems()
     _check(problems, units, noise, fit, loss, worst)
     check_optimizer(optimizer, network, problems)

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from normwise.edit.given import check_network
 from normwise.errors import Problems, UsageError, suggest
 from normwise.trace.functions import LAYER_TYPES
 
@@ -37,6 +38,7 @@ def initialize(
         >>> round(net[0].weight.std().item(), 3)  # sqrt(2 / 400)
         0.071
     """
+    check_network(network)
     if init not in INITS:
         raise UsageError(f"unknown init {init!r}{suggest(init, INITS)}: use {', '.join(INITS)}")
     if init == "normal" and not (std is not None and std > 0):

@@ -5,6 +5,7 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor, nn
 
+from normwise.edit.given import check_network
 from normwise.edit.sampling import Moments, sampling
 from normwise.errors import UsageError
 from normwise.trace import Call
@@ -68,6 +69,7 @@ def mc_predict(
         >>> mean.shape, bool((std > 0).all())
         (torch.Size([5, 3]), True)
     """
+    check_network(model)
     if samples < 2 or samples != int(samples):
         raise UsageError(
             f"samples={samples}: a spread needs at least two predictions, a whole number of them"

@@ -6,6 +6,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from normwise.edit.editing import editing, traced
+from normwise.edit.given import check_network
 from normwise.edit.log import Edit
 from normwise.edit.making import Maker
 from normwise.edit.optimizing import check_optimizer
@@ -90,6 +91,7 @@ def insert_norm(
           (norm): BatchNorm1d(8, eps=1e-05, momentum=0.1, ...)
         )
     """
+    check_network(network)
     problems = Problems()
     if norm not in NORMS:
         problems.add(f"unknown norm {norm!r}{suggest(norm, NORMS)}: use one of {', '.join(NORMS)}")

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from normwise.edit.given import check_network
 from normwise.edit.log import Edit, remember
 from normwise.edit.optimizing import check_optimizer
 from normwise.edit.pruning import Key, gone, pools, removable, selection
@@ -87,6 +88,7 @@ def prune(
         prune 0.5  0      8 units -> 4, by magnitude
         prune 0.5  2      left alone: an output of the network
     """
+    check_network(network)
     problems = Problems()
     _check(problems, amount, by, loss, max_loss, rounds)
     check_optimizer(optimizer, network, problems)

@@ -20,6 +20,7 @@ from normwise.edit.calibrating import (
     together,
 )
 from normwise.edit.freeze_norm import is_frozen
+from normwise.edit.given import check_network
 from normwise.edit.log import Edit, remember
 from normwise.edit.making import short
 from normwise.errors import UsageError
@@ -85,6 +86,7 @@ def recalibrate(
         >>> y.mean(0).abs().max().item() < 1e-6, y.var(0, correction=0).sub(1).abs().max() < 1e-3
         (True, tensor(True))
     """
+    check_network(network)
     inner = unwrapped(network)
     norms = _norms(inner)
     with undisturbed(inner), torch.no_grad():

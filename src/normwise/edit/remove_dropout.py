@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from normwise.edit.editing import editing, traced
+from normwise.edit.given import check_network
 from normwise.edit.hosting import dismiss, guests
 from normwise.edit.log import Edit
 from normwise.edit.making import short
@@ -49,6 +50,7 @@ def remove_dropout(network: nn.Module, example: Any, *, where: Where | None = No
         >>> remove_dropout(net, torch.randn(2, 4))[2]
         Identity()
     """
+    check_network(network)
     traced(network, example)
     found = {p: m for p, m in network.named_modules() if is_dropout(m) or _has_p(m)}
     used, called = calls(network, example)

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from normwise.edit.carrying import carry
 from normwise.edit.editing import editing
 from normwise.edit.freeze_norm import is_frozen
+from normwise.edit.given import check_network
 from normwise.edit.log import Edit
 from normwise.edit.making import Maker, short
 from normwise.edit.optimizing import check_optimizer
@@ -79,6 +80,7 @@ def replace_norm(
         >>> norm.num_groups, norm.num_channels, norm.weight is scale
         (4, 8, True)
     """
+    check_network(network)
     problems = Problems()
     _check_words(former, norm, num_groups, problems)
     check_optimizer(optimizer, network, problems)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from normwise.edit.folding.loading import read_weights
+from normwise.edit.given import check_network
 from normwise.errors import UsageError
 
 Source = nn.Module | Mapping[str, Tensor] | str | os.PathLike[str]
@@ -68,6 +69,7 @@ def take_weights(network: nn.Module, source: Source) -> Matched:
         >>> take_weights(classifier, autoencoder).taken
         ('encoder.weight', 'encoder.bias')
     """
+    check_network(network)
     weights = _weights(source)
     own = network.state_dict()
     same = [name for name, value in own.items() if _shape(weights, name) == value.shape]

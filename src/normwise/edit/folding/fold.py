@@ -20,6 +20,7 @@ from normwise.edit.folding.simplify import Key, Simplified, key, simplify
 from normwise.edit.folding.spelling import spell
 from normwise.edit.folding.steps import Step
 from normwise.edit.folding.traced import by_fx
+from normwise.edit.given import check_network
 from normwise.errors import UsageError
 from normwise.references import explain
 from normwise.trace import Call, undisturbed
@@ -66,8 +67,7 @@ def fold(network: nn.Module, example: Any) -> Folded:
         >>> torch.allclose(folded(x), net.eval()(x), atol=1e-6)
         True
     """
-    if not isinstance(network, nn.Module):
-        raise UsageError(f"network is a {type(network).__name__}: give an nn.Module")
+    check_network(network)
     call = Call.of(example)
     with undisturbed(network):
         network.eval()
