@@ -154,6 +154,7 @@ def test_what_is_no_rise(validation: list[float]):
         (np.r_[np.linspace(2.0, 1.0, 100), np.full(100, 1.0)], False),  # no fall since the turn
         (np.r_[np.linspace(2.0, 1.0, 60), np.linspace(1.0, 0.7, 140)], True),  # a part of it
         (FALLING[::-1], False),
+        (np.r_[np.full(30, 0.5), FALLING], False),  # it ends above where it began
         (np.r_[9.0, FALLING], True),  # where a first value says nothing
         (np.r_[FALLING, 1.9], True),  # nor does a last one
     ],
