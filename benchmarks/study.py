@@ -41,9 +41,9 @@ def timed_steps(spent: list[float]) -> Iterator[None]:
     """Add up the seconds that steps take, each with its batch."""
     batches = Resident.batches
 
-    def timed(self: Resident, rows: Iterable[Tensor]) -> Iterator[Split]:
+    def timed(self: Resident, rows: Iterable[Tensor], samples: int) -> Iterator[Split]:
         before = time.perf_counter()
-        for batch in batches(self, rows):
+        for batch in batches(self, rows, samples):
             yield batch
             # The step is done when the next batch is asked for; evaluations are taken off.
             spent[0] += time.perf_counter() - before
