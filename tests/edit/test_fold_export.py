@@ -87,13 +87,17 @@ def test_unknown_endings_and_absent_packages(
 def test_weights_are_loaded(ending: str, tmp_path: Path):
     source, target = nn.Linear(2, 3), nn.Linear(2, 3)
     path = tmp_path / f"w{ending}"
-    if ending == ".safetensors":
-        save_file(source.state_dict(), path)
-    elif ending == ".pt":
-        torch.save(source.state_dict(), path)
-    else:
-        torch.save({"state_dict": source.state_dict(), "epoch": 3}, path)
+    save = save_file if ending == ".safetensors" else torch.save
+    save(source.state_dict(), path)
     load_weights(target, path)
+    assert torch.equal(source.weight, target.weight)
+
+
+@pytest.mark.parametrize("name", ["state_dict", "model_state_dict"])
+def test_weights_of_a_checkpoint_are_loaded(name: str, tmp_path: Path):
+    source, target = nn.Linear(2, 3), nn.Linear(2, 3)
+    torch.save({"epoch": 3, name: source.state_dict()}, tmp_path / "w.pt")
+    load_weights(target, tmp_path / "w.pt")
     assert torch.equal(source.weight, target.weight)
 
 

@@ -14,6 +14,7 @@ from normwise.errors import UsageError, suggest
 from normwise.references import explain
 
 _TORCH = (".pt", ".pth", ".ckpt", ".bin")
+_NAMES = ("state_dict", "model_state_dict")  # under which checkpoints hold the weights
 
 
 def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
@@ -22,8 +23,8 @@ def load_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
     Args:
         network: takes the weights; left as it was if they do not fit.
         path: a `.safetensors` file, or one that `torch.save` wrote (`.pt`, `.pth`, `.ckpt`,
-            `.bin`), which is read with `weights_only=True`. A checkpoint with a `state_dict` in it
-            will do.
+            `.bin`), which is read with `weights_only=True`. A checkpoint with a `state_dict`
+            or `model_state_dict` in it will do.
 
     Raises:
         UsageError: the file is missing, cannot be read, or does not fit the network; all names
@@ -79,7 +80,9 @@ def read_weights(path: str | os.PathLike[str]) -> Mapping[str, Tensor]:
     if found is None:
         endings = ", ".join((".safetensors", *_TORCH))
         raise UsageError(f"{path}: unknown ending {path.suffix!r}: weights are in {endings}")
-    weights = found.get("state_dict", found) if isinstance(found, Mapping) else found
+    weights = found
+    if isinstance(found, Mapping):
+        weights = next((found[name] for name in _NAMES if name in found), found)
     if not isinstance(weights, Mapping) or not all(isinstance(v, Tensor) for v in weights.values()):
         raise UsageError(f"{path} holds no state dict: save it with network.state_dict()")
     return weights
