@@ -1,6 +1,7 @@
 """Many runs of one architecture, trained as a single tensor program."""
 
 import copy
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -25,6 +26,9 @@ from normwise.stack.seeding import derive
 from normwise.trace.functions import DROPOUT_TYPES
 
 _CHECKED = 4  # runs that a program may be checked on
+# Relative differences: half the digits of float32, and what one value that is taken for another
+# in a pooling may make of a gradient.
+_ROUNDING, _MISTAKEN = torch.finfo(torch.float32).eps ** 0.5, 0.05
 
 
 class Stacked:
@@ -236,14 +240,15 @@ class Stacked:
         """Make sure that evaluation and the program compute what the runs' networks do.
 
         Where two values are equal but for rounding, a pooling may take the other one, and the
-        gradient goes another way. That is no fault: another run is looked at then.
+        gradient goes another way. That is no fault: where a run differs as little as by that,
+        another one is looked at.
         """
         runs = range(self._size)[-_CHECKED:]
         run = runs[-1]
         forwards = [self._forward(run), copy.deepcopy(networks[run]).eval()]
         ours, theirs = evaluate(forwards, self._objective, self._example)
         self._template.train()
-        if not _close([torch.tensor(ours[:2])], [torch.tensor(theirs[:2])]):
+        if _difference([torch.tensor(ours[:2])], [torch.tensor(theirs[:2])]) > _ROUNDING:
             raise NotStackable("an evaluation of the stack differs from the network's own")
         batch = repeat(self._example, self.batches)
         masks = Streams(range(self._size), batch.device).draw(self._program.sites)
@@ -256,11 +261,15 @@ class Stacked:
             found = {name: _of_run(gradient, run) for name, gradient in gradients.items()}
             buffers = {name: buffer[run] for name, buffer in after.items()}
             own = copy.deepcopy(networks[run]).train()
-            if self._is_step(run, own, [mask[run] for mask in masks], losses[run], found, buffers):
+            masked = [mask[run] for mask in masks]
+            difference = self._differs(run, own, masked, losses[run], found, buffers)
+            if difference <= _ROUNDING:
                 return
+            if difference > _MISTAKEN:
+                break
         raise NotStackable("a step of the recorded program differs from the network's own")
 
-    def _is_step(
+    def _differs(
         self,
         run: int,
         network: nn.Module,
@@ -268,8 +277,8 @@ class Stacked:
         loss: Tensor,
         gradients: Tensors,
         buffers: Tensors,
-    ) -> bool:
-        """Tell whether a run's loss, gradients and buffers are those of its network."""
+    ) -> float:
+        """Return how far a run's loss, gradients and buffers are from those of its network."""
         with DropoutForms(Masks(masks)):
             output = forward(network, self._example.x)
             settings = self._smoothing.values[run], self._entropy.values[run]
@@ -277,11 +286,12 @@ class Stacked:
         whole.backward()
         state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
         theirs = {n: state[n].grad for n in self._weights if state[n].grad is not None}
-        return (
-            theirs.keys() == gradients.keys()
-            and _close([gradients[name] for name in theirs], list(theirs.values()))  # type: ignore
-            and _close([loss], [own])
-            and all(_close([buffer], [state[name]]) for name, buffer in buffers.items())
+        if theirs.keys() != gradients.keys():
+            return math.inf
+        return max(
+            _difference([gradients[name] for name in theirs], list(theirs.values())),  # type: ignore
+            _difference([loss], [own]),
+            *(_difference([buffer], [state[name]]) for name, buffer in buffers.items()),
         )
 
 
@@ -289,18 +299,18 @@ def _of_run(gradient: Tensor | Product, run: int) -> Tensor:
     return gradient.value()[run].mT if isinstance(gradient, Product) else gradient[run]
 
 
-def _close(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> bool:
-    """Equal but for rounding: to half the digits of float32, in the norm of all together.
+def _difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
+    """Return the relative difference, in the norm of all together.
 
     Some are nothing but rounding, such as the gradient of a bias before batch norm.
     """
     if not ours:
-        return True
+        return 0.0
     a, b = (torch.cat([t.detach().double().flatten() for t in each]) for each in (ours, theirs))
     if not b.isfinite().all():
-        return bool((a.isfinite() == b.isfinite()).all())
-    tolerance = torch.finfo(torch.float32).eps ** 0.5
-    return bool((a - b).norm() <= tolerance * (b.norm() + tolerance))
+        return 0.0 if (a.isfinite() == b.isfinite()).all() else math.inf
+    difference = float((a - b).norm() / (b.norm() + _ROUNDING))
+    return math.inf if math.isnan(difference) else difference
 
 
 def _compare_recipes(recipes: Sequence[Recipe]) -> None:

@@ -3,7 +3,7 @@
 A grouped convolution, which is what torch.vmap makes of many, is slower there than the same
 convolutions one after another (`benchmarks/forms.py`). On other devices it is left to torch.vmap.
 
-Images are kept with their channels last: so torch's kernels are up to seven times as fast for the
+Images are kept with their channels last: so torch's kernels are up to six times as fast for the
 gradient of the weights, and pooling that follows up to ten times (`benchmarks/forms.py`).
 """
 
