@@ -35,9 +35,20 @@ def test_view_by_a_list(draw: Any):
 
 def test_channels_are_last(draw: Any):
     x, weight = draw(3, 2, 4, 7, 6), draw(3, 5, 4, 3, 2)
+    middle = x.movedim(2, -1).contiguous().movedim(-1, 2).requires_grad_()
     with StackedForms(Masks(())):
-        y = torch.vmap(F.conv2d)(x, weight)
+        y = torch.vmap(F.conv2d)(middle, weight)
     assert y.movedim(2, -1).is_contiguous()
+    [gradient] = torch.autograd.grad(y.sum(), middle)
+    assert gradient.movedim(2, -1).is_contiguous()
+
+
+@pytest.mark.parametrize("size", [1, (1, 1), [1, 1]])
+@pytest.mark.filterwarnings("error")  # torch warns where it goes from run to run
+def test_pooling_to_one_value_takes_all_runs_at_once(size: Any, draw: Any):
+    x, weight = draw(3, 2, 4, 7, 6), draw(3, 5, 4, 3, 2)
+    with StackedForms(Masks(())):
+        torch.vmap(lambda x, w: F.adaptive_avg_pool2d(F.conv2d(x, w), size))(x, weight)
 
 
 def test_view_as_another_type(draw: Any):

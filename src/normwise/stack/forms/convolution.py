@@ -3,8 +3,9 @@
 A grouped convolution, which is what torch.vmap makes of many, is slower there than the same
 convolutions one after another (`benchmarks/forms.py`). On other devices it is left to torch.vmap.
 
-Images are kept with their channels last: so torch's kernels are up to six times as fast for the
-gradient of the weights, and pooling that follows up to ten times (`benchmarks/forms.py`).
+Images are kept with their channels last, where `torch.stack` leaves them: so torch's kernels are up
+to six times as fast for the gradient of the weights, and pooling that follows up to ten times
+(`benchmarks/forms.py`).
 """
 
 from collections.abc import Sequence
@@ -67,18 +68,8 @@ class _Convolution(Form):
     def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Tensor, int]:
         x, weight, bias = runs_first(args[:3], in_dims, info.batch_size)
         biases = (None,) * info.batch_size if bias is None else bias
-        runs = zip(_unbound(x), weight, biases, strict=True)
-        return _stacked([_One.apply(*run, *args[3:]) for run in runs]), 0  # type: ignore
-
-
-def _unbound(x: Tensor) -> list[Tensor]:
-    """The runs' parts of a tensor, such that their gradients come together channels last."""
-    return [each.movedim(-1, 1) for each in x.movedim(2, -1).unbind()]
-
-
-def _stacked(results: Sequence[Tensor]) -> Tensor:
-    """Put the runs' results behind each other, with the channels last in memory."""
-    return torch.stack([each.movedim(1, -1) for each in results]).movedim(-1, 2)
+        runs = zip(x, weight, biases, strict=True)
+        return torch.stack([_One.apply(*run, *args[3:]) for run in runs]), 0  # type: ignore
 
 
 def _channels_last(x: Tensor) -> Tensor:
