@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
 
 from normwise.data import Split
 from normwise.stack import NotStackable, Objective, Recipe, Stacked
@@ -178,3 +179,17 @@ def test_a_batch_that_the_network_cannot_take_is_left_to_the_loop(tools: Any):
     example = Split(data.train.x[:16], data.train.y[:16])
     with pytest.raises(NotStackable, match="cannot be multiplied"):
         Stacked([nn.Linear(6, 3).double()], [Recipe()], Objective("classes"), [0], example)
+
+
+def hidden(self: Any, x: Tensor) -> Tensor:
+    """An intermediate result that nobody sees being computed."""
+    with _disable_current_modes():
+        doubled = 2 * x
+    return self.layer(doubled)
+
+
+def test_program_with_a_value_of_its_batch_is_refused() -> None:
+    example = Split(torch.randn(8, 6), torch.randn(8, 3))
+    networks = [Call(hidden) for _ in range(2)]
+    with pytest.raises(NotStackable, match="differs from the network's own"):
+        Stacked(networks, [Recipe()] * 2, Objective("regression"), [0, 1], example)

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from normwise.samples import Samples, Targets, each, forward, like
 from normwise.samples import tensors as tensors_of
@@ -25,6 +24,7 @@ from normwise.stack.lightening import lighten
 from normwise.stack.products import Product
 from normwise.stack.seeding import seeded
 from normwise.stack.sharing import repeated
+from normwise.stack.tape import taped
 
 # Names under which torch's modules keep what is theirs.
 _TORCH_OWN = {name for name in vars(nn.RNN(1, 1)) if name.startswith("_")}
@@ -159,7 +159,7 @@ def record(
     batches = [*tensors_of(x), *tensors_of(y)]
     masks = [batches[0].new_ones((runs, *site.shape), dtype=site.dtype) for site in sites]
     copies = {name: buffer.clone() for name, buffer in buffers.items()}
-    graph = make_fx(step)(*parameters.values(), *copies.values(), *batches, *masks)
+    graph = taped(step, [*parameters.values(), *copies.values(), *batches, *masks])
     memory, are_products = lighten(graph, [*parameters.values(), *buffers.values()])
     return Program(graph, tuple(trained), tuple(are_products[1:]), tuple(sites), memory)
 

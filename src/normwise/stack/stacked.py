@@ -228,7 +228,7 @@ class Stacked:
         for path, p in self._p.items():
             vars(self._template.get_submodule(path))["p"] = PerRun(p)
         weights, buffers = self._parameters(), self._buffers
-        batch = repeat(self._example, self.batches)
+        batch = repeat(_doubled(self._example), self.batches)
         bonus = Bonus(self._objective.confidence, self._entropy.values) if self._entropy else None
         return record(self._template, self._loss, weights, buffers, batch.x, batch.y, bonus)
 
@@ -382,6 +382,15 @@ def _stack(networks: Sequence[Tensors]) -> Tensors:
 
 def _pick(tensors: Mapping[str, Tensor], names: set[str]) -> Tensors:
     return {name: tensor for name, tensor in tensors.items() if name in names}
+
+
+def _doubled(example: Split) -> Split:
+    """Return half of the samples, each twice.
+
+    A program is recorded on these and checked on the example: should it hold a value that belongs
+    to its batch, the check finds out.
+    """
+    return example.each(lambda tensor: tensor[torch.arange(len(tensor)) // 2])
 
 
 def repeat(example: Split, batches: int) -> Split:
