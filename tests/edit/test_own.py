@@ -2,7 +2,7 @@
 
 import copy
 import random
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -334,7 +334,34 @@ class CountsElsewhere(Net):
         return self.fc3(F.relu(self.fc1(x)) * self.counts[0])
 
 
+class Halved(torch.autograd.Function):
+    """Passes values on, and half of their gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0] / 2
+
+
+class HalvesGradients(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc3(F.relu(Halved.apply(self.fc1(x))))
+
+
+class WithoutGradient(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.fc1(x)
+        with torch.no_grad():
+            gate = torch.sigmoid(x)
+        return self.fc3(F.relu(x * gate))
+
+
 REASONS = {
+    HalvesGradients: "its gradient is not that of its operations",
+    WithoutGradient: "its gradient is not that of its operations",
     CountsElsewhere: "it depends on more than its inputs",
     DataDependent: "control flow",
     Remembers: "it sets features on itself while it runs",

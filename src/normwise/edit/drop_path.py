@@ -10,7 +10,7 @@ from normwise.edit.editing import editing, running
 from normwise.edit.given import check_network
 from normwise.edit.hosting import host_after
 from normwise.edit.log import Edit
-from normwise.edit.tracing import probe, same
+from normwise.edit.probing import probe, same
 from normwise.errors import UsageError
 from normwise.layers import StochasticDepth
 from normwise.trace import Branch, Call, branches

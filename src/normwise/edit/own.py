@@ -16,8 +16,9 @@ from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
 from normwise.edit.hosting import free_name
+from normwise.edit.probing import Behaviour
 from normwise.edit.rewritten import Rewriting, rewrite
-from normwise.edit.tracing import arguments_of, one_level, probe, same
+from normwise.edit.tracing import arguments_of, one_level
 from normwise.errors import Problems, UsageError
 from normwise.trace import Activation, Trace
 from normwise.trace.functions import ACTIVATIONS
@@ -66,7 +67,7 @@ class Ownership:
         for activation in self._activations:
             if activation.module is None or activation.shared:
                 owners.setdefault(activation.owner, []).append(activation)
-        before = probe(network, example) if owners else []
+        before = Behaviour.of(network, example) if owners else Behaviour([], [])
         self._plans: list[_Slots | _Forward] = []
         for path, theirs in owners.items():
             owner = network.get_submodule(path)
@@ -98,7 +99,7 @@ class _Slots:
         modules = _modules(network, found)
         self.slots = [name for name, child in self.owner._modules.items() if child in modules]
 
-    def check(self, example: Any, before: list[Tensor]) -> None:
+    def check(self, example: Any, before: Behaviour) -> None:
         """Find no fault: a copy computes what the original does."""
 
     def commit(self) -> dict[Activation, nn.Module]:
@@ -124,8 +125,8 @@ class _Forward:
         self.guests: dict[Activation, tuple[str, nn.Module]] = {}
         self.rewriting = Rewriting({}, None)
 
-    def check(self, example: Any, before: list[Tensor]) -> None:
-        """Make the new forward, and prove that the network still gives its former outputs."""
+    def check(self, example: Any, before: Behaviour) -> None:
+        """Make the new forward, and prove that the network still does what it did."""
         arguments = arguments_of(self.network, self.owner, example)
         try:
             graphs = {mode: one_level(self.owner, mode, arguments) for mode in (True, False)}
@@ -183,16 +184,16 @@ class _Forward:
         function = node.target if callable(node.target) else getattr(Tensor, str(node.target))
         return Apply(function, *node.args[1:], **extra)
 
-    def _prove(self, example: Any, before: list[Tensor]) -> None:
+    def _prove(self, example: Any, before: Behaviour) -> None:
         self.commit()
         try:
-            after = probe(self.network, example)
+            after = Behaviour.of(self.network, example)
         except Exception as error:
             raise self._refusal(f"the traced copy fails ({error})") from error
         finally:
             self._undo()
-        if not same(before, after):
-            raise self._refusal("it depends on more than its inputs and the traced copy differs")
+        if (reason := before.difference(after)) is not None:
+            raise self._refusal(reason)
 
     def _refusal(self, reason: str) -> UsageError:
         label = f"{self.former.__name__}.forward" + (f" (at {self.path})" if self.path else "")

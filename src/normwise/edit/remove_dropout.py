@@ -10,9 +10,9 @@ from normwise.edit.given import check_network
 from normwise.edit.hosting import dismiss, guests
 from normwise.edit.log import Edit
 from normwise.edit.making import short
+from normwise.edit.probing import probe, same
 from normwise.edit.removing import calls, rewrite_without
 from normwise.edit.swapping import swap
-from normwise.edit.tracing import probe, same
 from normwise.errors import Problems, UsageError
 from normwise.layers import evaluation_factor, is_dropout
 from normwise.trace.matching import Where, matching

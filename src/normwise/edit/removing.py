@@ -11,8 +11,9 @@ from torch import fx, nn
 from torch.overrides import TorchFunctionMode
 
 from normwise.edit.editing import running
+from normwise.edit.probing import Behaviour
 from normwise.edit.rewritten import Rewriting, rewrite
-from normwise.edit.tracing import arguments_of, one_level, probe, same
+from normwise.edit.tracing import arguments_of, one_level
 from normwise.errors import UsageError
 from normwise.layers import is_dropout
 from normwise.trace import Call, hooked, undisturbed
@@ -40,7 +41,7 @@ def rewrite_without(network: nn.Module, path: str, example: Any) -> None:
     """
     owner = network.get_submodule(path)
     with _Without():
-        before = probe(network, example)
+        before = Behaviour.of(network, example)
     arguments = arguments_of(network, owner, example)
     try:
         graphs = {mode: one_level(owner, mode, arguments) for mode in (True, False)}
@@ -53,9 +54,9 @@ def rewrite_without(network: nn.Module, path: str, example: Any) -> None:
     if calls(network, example)[1].get(path):
         raise _refusal(owner, path, "it calls dropout where its graph does not show it")
     with _Without():  # the other modules may still have theirs
-        after = probe(network, example)
-    if not same(before, after):
-        raise _refusal(owner, path, "it depends on more than its inputs")
+        after = Behaviour.of(network, example)
+    if (reason := before.difference(after)) is not None:
+        raise _refusal(owner, path, reason)
 
 
 def _drop(graph: fx.Graph, node: fx.Node) -> None:

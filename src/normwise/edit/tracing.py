@@ -3,14 +3,14 @@
 import functools
 import itertools
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.utils._pytree import tree_map
 
+from normwise.edit.probing import slow_path
 from normwise.edit.rewritten import TENSOR, bind, pattern
 from normwise.trace import Call, undisturbed
 
@@ -26,7 +26,7 @@ def one_level(owner: nn.Module, training: bool, arguments: Any) -> fx.Graph:
     Raises:
         ValueError: it cannot be traced, or does more than its graph would; says why.
     """
-    with undisturbed(owner), _slow_path():
+    with undisturbed(owner), slow_path():
         owner.train(training)
         before = _Surroundings(owner)
         try:
@@ -51,32 +51,6 @@ def arguments_of(network: nn.Module, owner: nn.Module, example: Any) -> Any:
     finally:
         handle.remove()
     return calls[0]
-
-
-def probe(network: nn.Module, example: Any, modes: Sequence[bool] = (True, False)) -> list[Tensor]:
-    """Return what a network computes in these modes, on all and on half of the example.
-
-    A network that takes no batch of another size is run on all of it alone.
-    """
-    whole = Call.of(example)
-    half = whole.resized(lambda tensor: tensor[: max(2, len(tensor) // 2)])
-    found: list[Tensor] = []
-    for training in modes:
-        found += _outputs(network, training, whole)
-        with suppress(Exception):
-            found += _outputs(network, training, half)
-    return found
-
-
-def _outputs(network: nn.Module, training: bool, call: Call) -> list[Tensor]:
-    with undisturbed(network), torch.no_grad(), _slow_path():
-        torch.manual_seed(0)
-        return [leaf for leaf in call.outputs(network.train(training)) if isinstance(leaf, Tensor)]
-
-
-def same(before: list[Tensor], after: list[Tensor]) -> bool:
-    """Whether two probes are the same, bit for bit."""
-    return len(before) == len(after) and all(map(_equal, before, after))
 
 
 class _OneLevel(fx.Tracer):
@@ -132,18 +106,3 @@ class _Surroundings:
 
     def _writes(self) -> list[int]:
         return [tensor._version for tensor in (*self._owner.parameters(), *self._owner.buffers())]
-
-
-def _equal(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
-
-
-@contextmanager
-def _slow_path() -> Iterator[None]:
-    """Keep nn.TransformerEncoderLayer from its fused kernel, which rounds in another way."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
