@@ -5,13 +5,14 @@ import sys
 from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from normwise.rules import Finding, Findings
+if TYPE_CHECKING:
+    from normwise.rules import Finding, Findings
 
 _COLOURS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 _SELECTED = "Codes of rules or beginnings of codes, such as NRM, joined by commas."
@@ -35,7 +36,7 @@ WriteBaseline = Annotated[Path | None, typer.Option(help="Write the findings int
 Output = Annotated[FindingsFormat, typer.Option("--format", help="What is printed.")]
 
 
-def show(findings: Findings, output: FindingsFormat) -> None:
+def show(findings: "Findings", output: FindingsFormat) -> None:
     """Print findings to standard output, the worst first, and what could not be told."""
     if output is FindingsFormat.json:
         print(json.dumps(findings.to_dict(), indent=1))
@@ -47,12 +48,12 @@ def show(findings: Findings, output: FindingsFormat) -> None:
         _write(findings)
 
 
-def exit_code(findings: Findings) -> int:
+def exit_code(findings: "Findings") -> int:
     """Return 1 where there is something to mend, else 0."""
     return 1 if findings.worst in ("error", "warning") else 0
 
 
-def _write(findings: Findings) -> None:
+def _write(findings: "Findings") -> None:
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
     ranked = {code: rank for rank, code in enumerate(dict.fromkeys(f.code for f in findings))}
     ordered = sorted(findings, key=lambda f: (list(_COLOURS).index(f.level), ranked[f.code]))
@@ -67,14 +68,14 @@ def _write(findings: Findings) -> None:
     console.print(_summary(findings))
 
 
-def _where(finding: Finding, findings: Findings) -> str:
+def _where(finding: "Finding", findings: "Findings") -> str:
     place = findings.place(finding)
     made = f" ({place})" if place and place != finding.where else ""
     when = "" if finding.step is None else f", step {finding.step}"
     return (finding.where or "the network") + made + when
 
 
-def _summary(findings: Findings) -> str:
+def _summary(findings: "Findings") -> str:
     clean, unknown = len(findings.clean), len(findings.unanswered)
     found = f"{len(findings)} finding{'' if len(findings) == 1 else 's'}"
     told = f"{clean} rule{'' if clean == 1 else 's'} found nothing"

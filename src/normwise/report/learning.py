@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from normwise.report import drawing
 from normwise.report.columns import numbers, words
@@ -70,7 +70,7 @@ def mean_band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         mean = np.where(there, values, 0).sum(axis=0) / n
         deviations = np.where(there, values - mean, 0)
-        half = np.sqrt((deviations**2).sum(axis=0) / (n - 1) / n) * student.ppf(0.975, n - 1)
+        half = np.sqrt((deviations**2).sum(axis=0) / (n - 1) / n) * stdtrit(n - 1, 0.975)
     half = np.where(n > 1, half, np.nan)
     return mean, mean - half, mean + half
 

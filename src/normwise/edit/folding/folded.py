@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.fx.experimental.symbolic_shapes import SYMPY_INTERP
 
 from normwise.edit.folding.report import Report
 from normwise.errors import UsageError
@@ -87,5 +86,8 @@ class Guards(nn.Module):
 
 
 def _compiled(conditions: Sequence[str]) -> Any:
+    # It brings sympy, which takes long to import, and only captured graphs need it.
+    from torch.fx.experimental.symbolic_shapes import SYMPY_INTERP
+
     body = " and ".join(f"({condition})" for condition in conditions) or "True"
     return eval(f"lambda inputs: {body}", SYMPY_INTERP | {"inf": float("inf")})

@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 Nodes = NDArray[np.int64]
 Axes = tuple[Nodes, ...]
@@ -67,6 +65,9 @@ class Couplings:
 
     def units(self) -> tuple[Nodes, dict[int, str]]:
         """Return the unit of every node, and for the units that are fixed the reason."""
+        from scipy.sparse import coo_array  # both take long to import
+        from scipy.sparse.csgraph import connected_components
+
         one, other = np.concatenate(self._pairs, axis=1)
         graph = coo_array((np.ones(len(one)), (one, other)), shape=(self._count, self._count))
         unit = connected_components(graph, directed=False)[1].astype(np.int64)
