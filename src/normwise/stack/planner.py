@@ -22,14 +22,14 @@ from normwise.stack.recipes import Recipe
 from normwise.stack.recording import NotStackable
 from normwise.stack.stacked import Stacked, repeat
 
-_WORTH_A_TRIAL = 10.0  # seconds that a group must take in the plain loop: recording takes some
-_WORTH_A_WORKER = 2.0  # seconds that all runs must take, for a second process to pay
+_WORTH_A_TRIAL = 1.0  # seconds that a group must take in the plain loop: a trial takes some
+_WORTH_A_WORKER = 0.5  # seconds that all runs must take, for a second process to pay
 _LARGEST = 64  # runs in a stack: by then the overhead of a step is shared by many
 _SMALLER = (16, 4)  # sizes to try where a large stack is slower than the loop
 _GAIN = 0.95  # a stack is used where it takes at most this share of the loop's time
 _MEMORY_SHARE = 0.5  # of what is free, for all workers together
 _TRIAL_STEPS = (3, 5, 40)  # steps of a trial: to warm up, at least, at most
-_TRIAL_SECONDS = 0.3
+_TRIAL_SECONDS = 0.1
 _STREAMED = "the samples are streamed, and every run takes them in its own order"
 
 
