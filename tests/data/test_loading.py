@@ -1,8 +1,11 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import Dataset
 
 from normwise.data import load
 from normwise.errors import UsageError
@@ -11,6 +14,7 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(3, 2, (60, 4))
 Y = RNG.integers(0, 3, 60)
 VALUES = RNG.normal(size=(60, 1))
+KINDS = RNG.integers(0, 5, 60)
 
 
 def row_numbers(**options) -> list[list[int]]:
@@ -166,3 +170,34 @@ def test_problems_of_values_and_of_sizes_are_reported_together():
 def test_too_few_samples_for_the_sizes_asked_for():
     with pytest.raises(UsageError, match="60 samples are too few: 12 for testing and 5000 for val"):
         load((X, Y), val=5000)
+
+
+class Mixed(Dataset):
+    """Samples of a number and a category."""
+
+    def __len__(self) -> int:
+        return len(Y)
+
+    def __getitem__(self, at: int) -> tuple[dict[str, Any], int]:
+        return {"value": VALUES[at], "kind": int(KINDS[at])}, int(Y[at])
+
+
+@pytest.mark.parametrize(
+    ("source", "memory"),
+    [(({"value": VALUES, "kind": KINDS}, Y), None), (Mixed(), None), (Mixed(), "1 kB")],
+)
+def test_a_category_beside_other_inputs_needs_no_dimension_of_its_own(source, memory):
+    data = load(source, standardize=False, memory=memory)
+    x, y = data.train[:20].x, data.train[:20].y
+    assert isinstance(x, dict)
+    assert (x["kind"].shape, x["kind"].dtype) == ((20,), torch.int64)
+    pairs = dict(zip(VALUES[:, 0].tolist(), zip(KINDS, Y, strict=True), strict=True))
+    found = zip(x["value"][:, 0].tolist(), x["kind"].tolist(), y.tolist(), strict=True)
+    assert all(pairs[value] == (kind, label) for value, kind, label in found)
+
+
+def test_one_number_per_sample_needs_a_dimension_where_it_is_no_category():
+    with pytest.raises(UsageError, match=r"x\['value'\] has shape \(60,\): the first dimension"):
+        load(({"value": VALUES[:, 0], "kind": KINDS}, Y))
+    with pytest.raises(UsageError, match=r"x has shape \(60,\): the first dimension"):
+        load((KINDS, Y))

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.utils.data import TensorDataset
@@ -119,6 +120,7 @@ def test_a_function_may_return_data(folder):
         ("", "no data is called ''. Data can be"),
         (X, "no data can be made of a ndarray. Data can be"),
         (None, "no data can be made of a NoneType"),
+        (pd.DataFrame({"a": [1.0]}), "of a DataFrame alone: say what is to be predicted"),
         ((X, Y, X), "no data can be made of a tuple of 3"),
         ({"x": X, "y": Y}, "no data can be made of a dict"),
     ],

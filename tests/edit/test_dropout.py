@@ -23,6 +23,21 @@ def test_stands_behind_every_hidden_activation_and_nowhere_else():
     assert [a.dropout for a in trace(net, X).activations] == drops
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_network_whose_first_weights_are_complex():
+    class Spectral(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.filter = nn.Parameter(torch.ones(3, dtype=torch.cfloat))
+            self.net = mlp()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.net(torch.fft.irfft(torch.fft.rfft(x) * self.filter, n=4))
+
+    net = insert_dropout(Spectral(), 0.3, X)
+    assert [m.p for m in net.modules() if isinstance(m, nn.Dropout)] == [0.3, 0.3]
+
+
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
 def test_share_of_zeros_and_scale(p):
     torch.manual_seed(0)

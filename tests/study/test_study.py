@@ -5,6 +5,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from torch import nn
@@ -75,6 +76,25 @@ def test_notes(study: nw.Study):
     assert "No target was given" in notes
     assert "do not cover other data" in notes
     assert "finished" not in notes
+
+
+def test_variants_that_a_constant_would_match_are_named(study: nw.Study):
+    low, high = sorted(study.summary()["estimate"])
+    names = study.summary().set_index("estimate")["variant"]
+
+    def told(level: float | None, metric: str = "acc") -> list[str]:
+        results = replace(study.results, constant=level, metric=metric)
+        notes = replace(study, results=results).notes
+        return [note for note in notes if "constant prediction" in note]
+
+    [one] = told(np.nextafter(low, -math.inf))  # equal but for rounding
+    assert one.startswith(f"{names[low]}: no better on the test split than a constant prediction")
+    assert "(accuracy " in one
+    assert told(low - 0.01) == told(None) == []
+    [both] = told(high)
+    assert both.startswith("plain, <b>&odd: ")
+    [r2] = told(high, "r2")
+    assert r2.endswith("targets far from 0 need to be standardised, or a smaller learning rate.")
 
 
 def test_an_unfinished_study_says_so(study: nw.Study):

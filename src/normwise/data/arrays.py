@@ -198,12 +198,13 @@ def read_samples(value: Any, name: str) -> np.ndarray:
     array = as_array(value, name)
     if array.size == 0:
         raise UsageError(f"{name} is empty: its shape is {array.shape}")
-    if array.ndim < 2:
+    kind = array.dtype.kind
+    is_category = kind in "iu" and name.endswith("]")  # one of several inputs, for an embedding
+    if array.ndim < 2 and not (is_category and array.ndim):
         raise UsageError(
             f"{name} has shape {array.shape}: the first dimension counts the samples, and each "
             f"needs at least one of its own; pass {name}.reshape(-1, 1) for one number per sample"
         )
-    kind = array.dtype.kind
     if kind not in "biuf":
         raise UsageError(
             f"{name} holds {KINDS.get(kind, array.dtype)}, which a network cannot take: encode "

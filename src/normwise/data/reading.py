@@ -123,8 +123,9 @@ class Reading:
 def sample_size(dataset: Dataset[Any], name: str) -> int:
     """Return the bytes of the first sample."""
     x, _ = _first(dataset, name)
-    _, values = Parts.of(join_parts([x], f"x of {name}", [0]), "x")
-    return sum(read_samples(value, f"x of {name}").nbytes for value in values)
+    inputs, values = Parts.of(join_parts([x], f"x of {name}", [0]), f"x of {name}")
+    read = (read_samples(v, part) for v, part in zip(values, inputs.names, strict=True))
+    return sum(array.nbytes for array in read)
 
 
 def _first(dataset: Dataset[Any], name: str) -> tuple[Any, Any]:

@@ -97,4 +97,6 @@ def _find_values(source: Any, name: str, read: Read) -> Raw:
         what = f"a {type(source).__name__} of {len(source)}"
     else:
         what = f"a {type(source).__name__}"
+    if hasattr(source, "columns"):
+        what += " alone: say what is to be predicted, such as (frame[inputs], frame[target])"
     raise UsageError(f"no data can be made of {what}. {WHAT_CAN_BE_LOADED}")

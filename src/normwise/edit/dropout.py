@@ -190,7 +190,8 @@ def _set(network: nn.Module, path: str, kind: str, p: float) -> Edit:
 
 def _made(network: nn.Module, kind: str, p: float) -> nn.Module:
     like = next(network.parameters())
-    return DROPOUTS[kind].make(p).to(like.device, like.dtype)
+    dtype = like.dtype if like.is_floating_point() else None  # complex weights are no dropout's
+    return DROPOUTS[kind].make(p).to(like.device, dtype)
 
 
 def _named(kind: str, p: float) -> str:

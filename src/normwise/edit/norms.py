@@ -127,7 +127,7 @@ def _choose(network: nn.Module, found: Trace, norm: str, where: Where | None) ->
     if not chosen:
         raise UsageError(
             f"no place for a {norm} norm: in this network no Linear or convolution feeds an "
-            "activation and then another layer. Choose layers by where=, or pass your changed "
-            "network as a variant instead."
+            "activation and then another layer. Choose layers by where= of insert_norm, or pass "
+            "your changed network as a variant: variants={'mine': make_other}."
         )
     return [found.layers[path] for path in chosen]

@@ -5,18 +5,23 @@ from collections.abc import Iterable
 
 _METRICS = {"acc": "accuracy", "r2": "R²"}  # others are called what they are
 NONE = "–"
+_MILLION = 1e6
 THIN = "\u202f"  # a narrow space that does not break: 12 000, 40 %
 
 
 def number(value: float, places: int) -> str:
     """Write a number with a fixed count of decimals, a true minus, ∞, or a dash for NaN.
 
+    From a million on, decimals would say nothing, and there are three significant digits.
+
     Example:
-        >>> number(-0.25, 3), number(float("inf"), 3), number(float("nan"), 3)
-        ('−0.250', '∞', '–')
+        >>> number(-0.25, 3), number(float("inf"), 3), number(float("nan"), 3), number(-2e9, 3)
+        ('−0.250', '∞', '–', '−2e9')
     """
     if math.isnan(value):
         return NONE
+    if _MILLION <= abs(value) < math.inf:
+        return brief(value)
     text = "∞" if math.isinf(value) else f"{abs(value):.{places}f}"
     negative = value < 0 and text.strip("0.")  # no minus before a number that rounds to zero
     return f"−{text}" if negative else text

@@ -13,6 +13,7 @@ from normwise.data import Data, Streamed, load, pick_device
 from normwise.errors import Problems
 from normwise.samples import forward, tensors
 from normwise.stack import Budget, Processes, Recipe
+from normwise.study.constant import constant_score
 from normwise.study.factories import Workshop, make, resolve_factory
 from normwise.study.fingerprint import fingerprint
 from normwise.study.networks import mlp
@@ -210,6 +211,7 @@ class Plan:
             margin=self.settings.margin,
             budget=budget.steps,
             steps_per_epoch=budget.steps_per_epoch,
+            constant=constant_score(self.workshop.data, self.workshop.objective.metric),
         )
         facts = {**self._facts(), "training": f"{schedule}, on {self.workshop.example.device}"}
         return Study(results, facts, schedule.frame(), None if store is None else store.folder)

@@ -25,6 +25,7 @@ class Results:
         margin: difference that does not matter, or None.
         budget: steps of a run.
         steps_per_epoch: to tell epochs by.
+        constant: what a constant prediction reaches on the test split, where that is known.
     """
 
     records: Sequence[Record]
@@ -35,6 +36,7 @@ class Results:
     margin: float | None
     budget: int
     steps_per_epoch: int
+    constant: float | None = None
 
     @property
     def baseline(self) -> str:

@@ -125,6 +125,7 @@ class Study:
                 "infinite): each counts as the worst outcome and as never having reached the "
                 "target."
             )
+        notes += self._no_better_than_constant()
         target = self.target
         if results.target is None and target is not None:
             notes.append(
@@ -136,6 +137,19 @@ class Study:
             "and this split; they do not cover other data."
         )
         return notes
+
+    def _no_better_than_constant(self) -> list[str]:
+        """Name the variants that learnt nothing: 0.95 is little where 95 % are of one class."""
+        level = self.results.constant
+        if level is None:
+            return []
+        summary = self._summary
+        low = (summary["estimate"] < level) | np.isclose(summary["estimate"], level)
+        names = ", ".join(summary["variant"][low])
+        told = f"no better on the test split than a constant prediction ({self.metric} {level:.4g})"
+        if self.results.metric == "r2":
+            told += "; targets far from 0 need to be standardised, or a smaller learning rate"
+        return [f"{names}: {told}."] if names else []
 
     def to_html(self, path: str | os.PathLike[str]) -> Path:
         """Write the report: one self-contained page.

@@ -2,10 +2,11 @@
 
 import copy
 import inspect
+import io
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,11 +125,11 @@ def _own(value: Any, copies: dict[int, Any]) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the compiler's own logs and warnings to itself: what matters is told in our words."""
+    """Keep to itself what the compiler logs, warns of and prints: what matters is told by us."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -13,6 +13,7 @@ from normwise.stack.forms.batch_norm import batch_norm
 from normwise.stack.forms.convolution import convolution
 from normwise.stack.forms.cross_entropy import cross_entropy
 from normwise.stack.forms.dropout import DROPOUTS, FILLS, Masks, PerRun
+from normwise.stack.forms.embedding import embedding
 from normwise.stack.forms.layout import adaptive_avg_pool2d, group_norm, view
 from normwise.stack.forms.linear import linear
 from normwise.stack.forms.recurrent import CELLS, has_dropout, recurrent
@@ -21,6 +22,7 @@ _FORMS: dict[Callable[..., Any], Callable[..., Any]] = {
     F.linear: linear,
     F.batch_norm: batch_norm,
     F.cross_entropy: cross_entropy,
+    F.embedding: embedding,
     F.conv1d: convolution,
     F.conv2d: convolution,
     F.conv3d: convolution,
