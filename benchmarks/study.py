@@ -23,7 +23,8 @@ import normwise as nw
 from normwise.data import Split
 from normwise.stack import Objective, Recipe, Stacked
 from normwise.stack.feeding import Resident
-from normwise.stack.loop import Stack, _Training
+from normwise.stack.loop import _Training
+from normwise.stack.protocol import Stack
 
 ROUNDS = 3
 RUNS = (1, 2, 4, 8, 16, 32, 64)

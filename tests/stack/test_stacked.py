@@ -670,40 +670,6 @@ def test_a_wrong_form_is_found_out(
         stacked(networks, tools.make_data())
 
 
-@pytest.mark.parametrize(
-    ("differences", "looked_at", "accepted"),
-    [
-        ([1e-4, 9, 9, 9], 1, True),
-        ([1e-3, 1e-4, 9, 9], 2, True),  # a pooling that took the other of two equal values
-        ([1e-3, 1e-3, 1e-3, 1e-4], 4, True),
-        ([1e-3, 1e-3, 1e-3, 1e-3], 4, False),  # no accident
-        ([0.1, 0, 0, 0], 1, False),  # more than such an accident would do
-        ([math.inf, 0, 0, 0], 1, False),
-    ],
-)
-def test_a_run_may_differ_by_a_pooling_but_not_all(
-    differences: list[float],
-    looked_at: int,
-    accepted: bool,
-    tools: Any,
-    monkeypatch: pytest.MonkeyPatch,
-):
-    seen: list[int] = []
-
-    def differs(_stack: Stacked, run: int, *_args: Any) -> float:
-        seen.append(run)
-        return differences[len(seen) - 1]
-
-    monkeypatch.setattr(Stacked, "_differs", differs)
-    networks = [tools.built(lambda: mlp(nn.BatchNorm1d(8)), seed) for seed in range(5)]
-    if accepted:
-        stacked(networks, tools.make_data())
-    else:
-        with pytest.raises(NotStackable, match="differs from the network's own"):
-            stacked(networks, tools.make_data())
-    assert seen == [4, 3, 2, 1][:looked_at]
-
-
 def test_memory_grows_with_the_runs(tools: Any):
     data = tools.make_data()
     few, many = (

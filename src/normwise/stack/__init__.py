@@ -2,14 +2,17 @@
 
 from normwise.stack.alone import Alone
 from normwise.stack.augmenting import Augmenter, Own
+from normwise.stack.budget import Budget
 from normwise.stack.executor import Executor, InProcess, Processes
 from normwise.stack.heads import Heads, goal_of
 from normwise.stack.keeping import Keeping, State
-from normwise.stack.loop import Budget, Evaluation, Outcome, Stack, train
+from normwise.stack.loop import train
 from normwise.stack.objective import LOSSES, Goal, Objective, Scores, minimised
 from normwise.stack.order import ORDERS, Order
+from normwise.stack.outcome import Evaluation, Outcome
 from normwise.stack.penalties import Penalty
 from normwise.stack.planner import Planner, Run, Share
+from normwise.stack.protocol import Stack
 from normwise.stack.recipes import OPTIMIZERS, Recipe
 from normwise.stack.recording import NotStackable
 from normwise.stack.schedules import SCHEDULES, Schedule

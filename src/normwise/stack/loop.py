@@ -2,17 +2,16 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from normwise.data import Data, Split
-from normwise.samples import Samples, Targets, tensors
-from normwise.stack.calling import Tensors
+from normwise.data import Data
+from normwise.samples import tensors
+from normwise.stack.budget import Budget
 from normwise.stack.feeding import feed_of
 from normwise.stack.keeping import (
     Keeping,
@@ -24,153 +23,13 @@ from normwise.stack.keeping import (
 )
 from normwise.stack.objective import Scores
 from normwise.stack.order import Order
+from normwise.stack.outcome import Evaluation, Outcome
+from normwise.stack.protocol import Stack
 from normwise.stack.seeding import derive, seeded
 from normwise.stack.stopping import NEVER, Stopping, Watch
 
 _WAITING = 1000  # losses of steps that are kept until they are added up, which waits for the device
 _ROOM = 0.25  # share of a stack that may have ended before it is made smaller
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long a run trains and when it is looked at.
-
-    Attributes:
-        steps: batches in all, each of which is a step of the optimizer, unless a recipe
-            accumulates several for one.
-        batch_size: samples in a batch.
-        evaluate_every: steps between evaluations; there is one before the first step and one
-            after the last, too.
-        steps_per_epoch: steps in one pass over the training split.
-        order: of the samples: one of `normwise.stack.ORDERS`.
-
-    Example:
-        >>> budget = Budget(steps=10, batch_size=64, evaluate_every=4)
-        >>> [step for step in range(11) if budget.is_evaluation(step)]
-        [0, 4, 8, 10]
-    """
-
-    steps: int
-    batch_size: int
-    evaluate_every: int
-    steps_per_epoch: int = 1
-    order: str = "shuffled"
-
-    def is_evaluation(self, step: int) -> bool:
-        """Tell whether the run is evaluated after this many steps."""
-        return step % self.evaluate_every == 0 or step == self.steps
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a run had reached after `step` steps.
-
-    Attributes:
-        step: optimizer steps taken.
-        train_loss: mean loss of the batches since the evaluation before, in training mode; NaN at
-            step 0.
-        val_loss: mean loss on the validation split, in evaluation mode.
-        val_metric: accuracy or R² there.
-        heads: the metric of each, where there are several.
-        lr: the learning rate of the next step.
-
-    Example:
-        >>> Evaluation(step=100, train_loss=0.3, val_loss=0.4, val_metric=0.9).val_metric
-        0.9
-    """
-
-    step: int
-    train_loss: float
-    val_loss: float
-    val_metric: float
-    heads: Mapping[str, float] = field(default_factory=dict)
-    lr: float = math.nan
-
-
-@dataclass
-class Outcome:
-    """How one run went.
-
-    Attributes:
-        status: `done`, or `diverged` where the loss became NaN or infinite.
-        steps: optimizer steps taken.
-        evaluations: in order of step.
-        test_loss: of the final network, measured once; NaN for a diverged run.
-        test_metric: accuracy or R² there.
-        seconds: of training and evaluation; a stack shares its time out evenly.
-
-    Example:
-        >>> Outcome().status, Outcome().evaluations
-        ('done', [])
-    """
-
-    status: str = "done"
-    steps: int = 0
-    evaluations: list[Evaluation] = field(default_factory=list)
-    test_loss: float = math.nan
-    test_metric: float = math.nan
-    seconds: float = 0.0
-
-
-class Stack(Protocol):
-    """Runs of one architecture that train together.
-
-    Example:
-        >>> from normwise.stack import Alone, Objective, Recipe
-        >>> stack: Stack = Alone(nn.Linear(2, 1), Recipe(), Objective("regression"))
-        >>> stack.size
-        1
-    """
-
-    @property
-    def size(self) -> int:
-        """How many runs there are."""
-        ...
-
-    @property
-    def batches(self) -> int:
-        """How many batches a step takes: run r trains on number r modulo this."""
-        ...
-
-    @property
-    def rates(self) -> list[float]:
-        """The learning rate of every run's next step."""
-        ...
-
-    def step(self, x: Samples, y: Targets) -> Tensor:
-        """Update every run on its batch; return the losses, shape (size,).
-
-        Nothing here waits for the device.
-
-        Args:
-            x: samples, shape (batches, samples, ...).
-            y: targets.
-        """
-        ...
-
-    def evaluate(self, split: Split, runs: Sequence[int] | None = None) -> list[Scores]:
-        """Return the loss and metric of some runs, or of all, on a split, in evaluation mode."""
-        ...
-
-    def evaluated(self, losses: Sequence[float]) -> None:
-        """Take note of every run's loss on the validation split, after an evaluation."""
-        ...
-
-    def network(self, run: int) -> nn.Module:
-        """Return one run's network as it is now."""
-        ...
-
-    def weights(self, run: int) -> Tensors:
-        """Return copies of one run's parameters and buffers."""
-        ...
-
-    def restore(self, run: int, weights: Tensors) -> None:
-        """Give one run parameters and buffers that it had."""
-        ...
-
-    def keep(self, runs: Sequence[int]) -> None:
-        """Go on with these runs only."""
-        ...
 
 
 Observer = Callable[[Evaluation, int, Callable[[], nn.Module]], None]

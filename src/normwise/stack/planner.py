@@ -15,9 +15,10 @@ from torch import nn
 
 from normwise.data import Data, Streamed
 from normwise.stack.alone import Alone
+from normwise.stack.budget import Budget
 from normwise.stack.executor import Processes
-from normwise.stack.loop import Budget, Stack
 from normwise.stack.objective import Goal
+from normwise.stack.protocol import Stack
 from normwise.stack.recipes import Recipe
 from normwise.stack.recording import NotStackable
 from normwise.stack.stacked import Stacked, repeat

@@ -1,34 +1,28 @@
 """Many runs of one architecture, trained as a single tensor program."""
 
 import copy
-import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from normwise.data import Split
-from normwise.samples import Samples, Targets, forward
+from normwise.samples import Samples, Targets
 from normwise.stack.accumulation import Accumulation
+from normwise.stack.alike import compare_networks, compare_recipes, dropout_p
 from normwise.stack.augmenting import Augmenter
 from normwise.stack.calling import Tensors, call
+from normwise.stack.checking import Check, FirstStep
 from normwise.stack.evaluation import evaluate
-from normwise.stack.forms import DropoutForms, Masks, PerRun, Streams
-from normwise.stack.objective import Goal, Scores, minimised
+from normwise.stack.forms import PerRun, Streams
+from normwise.stack.objective import Goal, Scores
 from normwise.stack.optimizers import stacked_optimizer
 from normwise.stack.penalties import StackedShrinking, strengths
 from normwise.stack.products import Product
 from normwise.stack.recipes import Recipe
-from normwise.stack.recording import Bonus, NotStackable, Program, attributes, record, refusing
+from normwise.stack.recording import Bonus, NotStackable, Program, record, refusing
 from normwise.stack.seeding import derive
-from normwise.trace.functions import DROPOUT_TYPES
-
-_CHECKED = 4  # runs that a program may be checked on
-# Relative differences: half the digits of float32, and what one value that is taken for another
-# in a pooling may make of a gradient.
-_ROUNDING, _MISTAKEN = torch.finfo(torch.float32).eps ** 0.5, 0.05
 
 
 class Stacked:
@@ -66,14 +60,14 @@ class Stacked:
         seeds: Sequence[int],
         example: Split,
     ) -> None:
-        _compare_recipes(recipes)
+        compare_recipes(recipes)
         with refusing():
             self._template = copy.deepcopy(networks[0]).train()
-            _compare(networks)
+            compare_networks(networks)
         self._objective = objective
         self._smoothing = PerRun([recipe.label_smoothing for recipe in recipes])
         self._entropy = PerRun([recipe.entropy for recipe in recipes])
-        self._p = _dropout_p(networks)
+        self._p = dropout_p(networks)
         self._size, self._example = len(networks), example
         # What decides which samples a run sees, and how they are changed.
         self._sources = [(seed, r.augment) for seed, r in zip(seeds, recipes, strict=True)]
@@ -237,19 +231,14 @@ class Stacked:
         return self._objective.loss(output, target, self._smoothing)
 
     def _check(self, networks: Sequence[nn.Module]) -> None:
-        """Make sure that evaluation and the program compute what the runs' networks do.
-
-        Where two values are equal but for rounding, a pooling may take the other one, and the
-        gradient goes another way. That is no fault: where a run differs as little as by that,
-        another one is looked at.
-        """
-        runs = range(self._size)[-_CHECKED:]
-        run = runs[-1]
-        forwards = [self._forward(run), copy.deepcopy(networks[run]).eval()]
-        ours, theirs = evaluate(forwards, self._objective, self._example)
+        """Make sure that evaluation and the program compute what the runs' networks do."""
+        check = Check(self._objective, self._example)
+        check.evaluation(self._forward(self._size - 1), networks[-1])
         self._template.train()
-        if _difference([torch.tensor(ours[:2])], [torch.tensor(theirs[:2])]) > _ROUNDING:
-            raise NotStackable("an evaluation of the stack differs from the network's own")
+        check.step(self._first_steps(networks))
+
+    def _first_steps(self, networks: Sequence[nn.Module]) -> Iterator[FirstStep]:
+        """Yield what the program makes of the example, run by run; it changes nothing."""
         batch = repeat(self._example, self.batches)
         masks = Streams(range(self._size), batch.device).draw(self._program.sites)
         before = {name: buffer.clone() for name, buffer in self._buffers.items()}
@@ -257,111 +246,20 @@ class Stacked:
         after = {name: buffer.clone() for name, buffer in self._buffers.items()}
         for name, buffer in self._buffers.items():
             buffer.copy_(before[name])
-        for run in reversed(runs):
-            found = {name: _of_run(gradient, run) for name, gradient in gradients.items()}
-            buffers = {name: buffer[run] for name, buffer in after.items()}
-            own = copy.deepcopy(networks[run]).train()
-            masked = [mask[run] for mask in masks]
-            difference = self._differs(run, own, masked, losses[run], found, buffers)
-            if difference <= _ROUNDING:
-                return
-            if difference > _MISTAKEN:
-                break
-        raise NotStackable("a step of the recorded program differs from the network's own")
-
-    def _differs(
-        self,
-        run: int,
-        network: nn.Module,
-        masks: list[Tensor],
-        loss: Tensor,
-        gradients: Tensors,
-        buffers: Tensors,
-    ) -> float:
-        """Return how far a run's loss, gradients and buffers are from those of its network."""
-        with DropoutForms(Masks(masks)):
-            output = forward(network, self._example.x)
-            settings = self._smoothing.values[run], self._entropy.values[run]
-            own, whole = minimised(self._objective, output, self._example.y, *settings)
-        whole.backward()
-        state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-        theirs = {n: state[n].grad for n in self._weights if state[n].grad is not None}
-        if theirs.keys() != gradients.keys():
-            return math.inf
-        return max(
-            _difference([gradients[name] for name in theirs], list(theirs.values())),  # type: ignore
-            _difference([loss], [own]),
-            *(_difference([buffer], [state[name]]) for name, buffer in buffers.items()),
-        )
+        for run in reversed(range(self._size)):
+            yield FirstStep(
+                network=networks[run],
+                masks=[mask[run] for mask in masks],
+                label_smoothing=self._smoothing.values[run],
+                entropy=self._entropy.values[run],
+                loss=losses[run],
+                gradients={name: _of_run(gradient, run) for name, gradient in gradients.items()},
+                buffers={name: buffer[run] for name, buffer in after.items()},
+            )
 
 
 def _of_run(gradient: Tensor | Product, run: int) -> Tensor:
     return gradient.value()[run].mT if isinstance(gradient, Product) else gradient[run]
-
-
-def _difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
-    """Return the relative difference, in the norm of all together.
-
-    Some are nothing but rounding, such as the gradient of a bias before batch norm.
-    """
-    if not ours:
-        return 0.0
-    a, b = (torch.cat([t.detach().double().flatten() for t in each]) for each in (ours, theirs))
-    if not b.isfinite().all():
-        return 0.0 if (a.isfinite() == b.isfinite()).all() else math.inf
-    difference = float((a - b).norm() / (b.norm() + _ROUNDING))
-    return math.inf if math.isnan(difference) else difference
-
-
-def _compare_recipes(recipes: Sequence[Recipe]) -> None:
-    """Refuse recipes that no program of many runs follows."""
-    if any(recipe.precision is not None for recipe in recipes):
-        raise NotStackable(
-            "a stack is checked to the digits of float32, and precision=bf16 has fewer"
-        )
-    if len({recipe.kind for recipe in recipes}) > 1:
-        raise ValueError("runs of a stack have one kind of recipe")
-
-
-def _compare(networks: Sequence[nn.Module]) -> None:
-    """Refuse networks that differ in more than weights, buffers and the p of dropout."""
-    first, *others = (_plan(network) for network in networks)
-    for other in others:
-        for name in first | other:  # in this order, the telling differences first
-            if first.get(name) != other.get(name):
-                raise NotStackable(f"the networks differ from run to run (in {name})")
-
-
-def _plan(network: nn.Module) -> dict[str, str]:
-    """What the forward of a network depends on, as far as it can be seen."""
-    weights = {
-        name: f"{tuple(p.shape)} {p.dtype} {p.requires_grad}"
-        for name, p in [*network.named_parameters(), *network.named_buffers()]
-    }
-    kinds = {
-        f"the class of {path or 'the network'}": str(type(m)) for path, m in network.named_modules()
-    }
-    varied = {f"{path}.p".removeprefix(".") for path in _dropouts(network)}
-    plain = {
-        name: re.sub(r" at 0x[0-9a-f]+", "", value)  # where an object lies
-        for name, value in attributes(network).items()
-        if name not in varied
-    }
-    return kinds | weights | plain
-
-
-def _dropouts(network: nn.Module) -> list[str]:
-    """The paths of the dropout modules."""
-    return [path for path, module in network.named_modules() if isinstance(module, DROPOUT_TYPES)]
-
-
-def _dropout_p(networks: Sequence[nn.Module]) -> dict[str, list[float]]:
-    """The dropouts whose p differs between the runs."""
-    p = {
-        path: [vars(network.get_submodule(path))["p"] for network in networks]
-        for path in _dropouts(networks[0])
-    }
-    return {path: values for path, values in p.items() if len(set(values)) > 1}
 
 
 def _linear_weights(network: nn.Module) -> set[str]:
