@@ -196,6 +196,32 @@ def test_ghost_batches_are_a_loop(samples: int, size: int, masked: bool, momentu
     same(results(ours, x, mask), results(theirs, x, forward=loop))
 
 
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [((1030, 130), 515), ((1029, 130), 515), ((8194, 17), 4097), ((1030, 130), 2000)],
+    ids=str,
+)
+@pytest.mark.parametrize("transposed", [True, False])
+def test_large_ghost_batches_of_vectors_are_a_loop(shape: Any, size: int, transposed: bool):
+    ours, groups = make(shape, virtual_batch_size=size), -(-shape[0] // size)
+    theirs = twin(ours, shape)
+    x = 2 + (draw(*reversed(shape)).T if transposed else draw(*shape))
+
+    def loop(x: Tensor) -> Tensor:
+        return torch.cat([theirs(part) for part in x.tensor_split(groups)])
+
+    same(results(ours, x), results(theirs, x, forward=loop))
+    leaf, upstream, second = x.requires_grad_(), draw(*shape, seed=1), draw(*shape, seed=2)
+    found = []
+    for norm, forward in ((ours, ours), (theirs, loop)):
+        wanted = [leaf, norm.weight]
+        gradient, _ = torch.autograd.grad(forward(leaf), wanted, upstream, create_graph=True)
+        again = torch.autograd.grad((gradient * second).sum(), wanted)
+        summed = torch.autograd.grad(forward(leaf).sum(0).cos().sum(), norm.parameters())
+        found.append([*again, *summed])  # the gradient of a sum is a view without memory
+    same(*found, rtol=1e-9, atol=1e-9)
+
+
 def test_ghost_batches_in_evaluation_and_without_running_statistics():
     shape = (9, 3, 2)
     x = draw(*shape)
@@ -334,14 +360,14 @@ def test_gradients_and_their_gradients(options: Any, masked: bool, shape: Any):
 
 @pytest.mark.parametrize("options", [{"virtual_batch_size": 2}, {"r_max": 3, "d_max": 5}], ids=str)
 @pytest.mark.parametrize("masked", [True, False])
-@pytest.mark.parametrize("shape", [(4, 3, 4096), (4, 3, 9000), (200_000, 3)], ids=str)
+@pytest.mark.parametrize("shape", [(4, 3, 4096), (4, 3, 9000), (200_000, 3), (4096, 40)], ids=str)
 def test_a_large_mean_does_not_spoil_the_variance(options: Any, masked: bool, shape: Any):
     generator = torch.Generator().manual_seed(0)
     x = 1e4 + torch.randn(shape, generator=generator)
     mask = valid((shape[0], *shape[2:])) if masked else None
     if len(shape) == 2 and "virtual_batch_size" in options:
         options = {"virtual_batch_size": 50_000}
-    norm = BatchNorm1d(3, momentum=None, **options)
+    norm = BatchNorm1d(shape[1], momentum=None, **options)
     y = norm(x, mask)
     kept = x.double().movedim(1, -1)[mask] if masked else x.double().movedim(1, -1).flatten(0, -2)
     assert_close(norm.running_var.double(), kept.var(0), rtol=2e-3, atol=0)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from normwise.layers.rows import gradients_of_affine, worth_calls
 from normwise.layers.transforms import followed
 from normwise.layers.validity import sum_over, validity
 
@@ -70,10 +71,15 @@ def batch_norm_backward(
     valid, arrived, by_hand = validity(mask, clean=clean), grad, not followed()
     if mask is not None and not by_hand:  # a NaN would find its way into a second derivative
         grad, normal = torch.where(mask, grad, 0), torch.where(mask, normal, 0)
-    product, factor = _product(grad, normal, mean, by_hand=by_hand)
-    room = product if by_hand else None  # once it is summed up
-    dweight = valid.sum(product, dim, room) * (factor * rstd)
-    dbias = valid.sum(grad, dim, room)
+    vectors = by_hand and mask is None and list(dim) == [1] and worth_calls(grad)
+    if vectors and mean is not None and isinstance(rstd, Tensor):
+        dweight, dbias = gradients_of_affine(grad, normal, mean, rstd)
+        room = torch.empty_like(grad)
+    else:
+        product, factor = _product(grad, normal, mean, by_hand=by_hand)
+        room = product if by_hand else None  # once it is summed up
+        dweight = valid.sum(product, dim, room) * (factor * rstd)
+        dbias = valid.sum(grad, dim, room)
     if share is None:
         share = 1 / math.prod([grad.shape[d] for d in dim])
     over_w, over_b = (dweight, dbias) if total is None else total(torch.stack([dweight, dbias]))

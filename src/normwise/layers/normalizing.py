@@ -15,6 +15,7 @@ from torch import Tensor
 from normwise.layers.closed_form import batch_norm_backward
 from normwise.layers.moments import Moments, at_least_one, moments
 from normwise.layers.replicas import over_replicas, total_of_replicas
+from normwise.layers.rows import moments_of_vectors, worth_calls
 from normwise.layers.transforms import followed
 from normwise.layers.validity import Validity, validity
 
@@ -57,7 +58,10 @@ def normalize(
         valid = validity(kept)
         by_hand = not followed()
         room = torch.empty_like(grouped, dtype=_exact(x.dtype)) if by_hand else None
-        found = moments(grouped, _unit_dims(grouped), valid, room)
+        if by_hand and mask is None and worth_calls(grouped):
+            found = moments_of_vectors(grouped)
+        else:
+            found = moments(grouped, _unit_dims(grouped), valid, room)
         if by.replicas is not None:
             found = over_replicas(found, by.replicas)
         mean, var, share = _in_use(found, by)

@@ -12,7 +12,8 @@ from torch import Tensor
 from normwise.layers.transforms import followed
 
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
-_LONGEST = 4096  # sum of a matrix product that is as exact as a sum by halves
+LONGEST = 4096
+"""How many values can be summed up one after another, as exactly as in halves, nearly."""
 
 
 class Validity:
@@ -94,7 +95,7 @@ class OnProcessor(Elements):
     def count(self, x: Tensor, dim: Sequence[int]) -> Tensor | int:
         """Return a number where there is one for all units."""
         if self._mask.numel() == super(Elements, self).count(x, dim):
-            return int(self._as_weight(x).sum(dtype=torch.float64))
+            return int(self._mask.count_nonzero())
         return super().count(x, dim)
 
     def sum(
@@ -125,7 +126,7 @@ class OnProcessor(Elements):
         return groups and self._mask.ndim == x.ndim and self._mask.shape[2] == 1
 
     def _is_long(self, x: Tensor) -> bool:
-        return x.ndim == 3 or x.shape[3] > _LONGEST
+        return x.shape[1 if x.ndim == 3 else 3] > LONGEST
 
     def _product(self, x: Tensor) -> Tensor:
         weight = self._as_weight(x)
