@@ -2,9 +2,11 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from normwise.data import load
 from normwise.data.standardize import CHUNK, Scale
 
 
@@ -56,7 +58,18 @@ def test_a_constant_becomes_exactly_zero(value):
     assert scale.apply(np.array([[value + 2, 0.0]]))[0, 0] == pytest.approx(2)
 
 
-def test_the_input_is_left_alone():
+def test_samples_are_standardised_where_they_are():
     x = np.arange(6.0).reshape(3, 2)
-    Scale.of(x).apply(x)
-    assert np.array_equal(x, np.arange(6.0).reshape(3, 2))
+    scaled = Scale.of(x).apply(x)
+    assert scaled is x
+    assert x.tolist() == [[-np.sqrt(1.5)] * 2, [0.0] * 2, [np.sqrt(1.5)] * 2]
+
+
+def test_arrays_of_the_user_are_left_alone():
+    draw = np.random.default_rng(0)
+    train, test = (draw.normal(3, 2, (count, 2)).astype(np.float32) for count in (40, 10))
+    before = train.copy(), test.copy()
+    load((train, [0, 1] * 20, test, [0, 1] * 5))
+    load((torch.from_numpy(train), [0, 1] * 20))
+    assert np.array_equal(train, before[0])
+    assert np.array_equal(test, before[1])

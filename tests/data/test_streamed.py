@@ -94,6 +94,16 @@ def test_what_fits_is_kept_and_read_no_more(memory, kept):
     assert sum(kept) * SIZE <= memory
 
 
+def test_what_is_kept_as_a_whole_is_not_gathered_again():
+    val = load(Made(), memory=14 * SIZE, readers=0).val
+    assert isinstance(val, Streamed)
+    parts = list(val.parts(5))
+    assert [part.single.data_ptr() for part in parts] == [
+        val.kept[0].data_ptr() + start * SIZE for start in (0, 5, 10)
+    ]
+    assert torch.equal(torch.cat([part.single for part in parts]), load(Made()).val.single)
+
+
 def test_what_is_kept_takes_no_more_memory_in_float64():
     split = load(Made(), memory=4000, readers=0).train
     whole = load(Made()).train

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
-from normwise.data.joining import join_parts, read_pair
+from normwise.data.joining import join_parts, read_pairs
 from normwise.data.raw import Raw
 from normwise.data.reading import sample_size, scan
 from normwise.errors import Problems, UsageError
@@ -81,5 +81,5 @@ def _fit(counted: list[tuple[Dataset[Any], int, str]], memory: int, problems: Pr
 
 def _stack(dataset: Dataset[Any], count: int, name: str) -> tuple[Any, Any]:
     numbers = range(count)
-    xs, ys = zip(*(read_pair(dataset, i, name) for i in numbers), strict=True)
+    xs, ys = zip(*read_pairs(dataset, numbers, name), strict=True)
     return join_parts(xs, f"x of {name}", numbers), join_parts(ys, f"y of {name}", numbers)

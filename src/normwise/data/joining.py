@@ -1,6 +1,6 @@
 """Samples of a map-style dataset, one by one and joined."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,21 +12,24 @@ from normwise.data.parts import Parts
 from normwise.errors import UsageError
 from normwise.references import explain
 
+_PAIR = (tuple, list)
 
-def read_pair(dataset: Dataset[Any], index: int, name: str) -> tuple[Any, Any]:
-    """Return one sample `(x, y)`.
+
+def read_pairs(dataset: Dataset[Any], numbers: Iterable[int], name: str) -> Iterator[Any]:
+    """Yield samples, each a pair `(x, y)`.
 
     Raises:
-        UsageError: it raises, or is no pair.
+        UsageError: one raises, or is no pair.
     """
-    try:
-        sample = dataset[index]
-    except Exception as error:
-        raise UsageError(f"{name} raised {explain(error)} at sample {index}") from error
-    if not isinstance(sample, tuple | list) or len(sample) != 2:
-        what = f"{len(sample)} values" if isinstance(sample, tuple | list) else f"a {_kind(sample)}"
-        raise UsageError(f"{name} gives {what} at sample {index}: it must give pairs (x, y)")
-    return sample[0], sample[1]
+    for number in numbers:
+        try:
+            sample = dataset[number]
+        except Exception as error:
+            raise UsageError(f"{name} raised {explain(error)} at sample {number}") from error
+        if not isinstance(sample, _PAIR) or len(sample) != 2:
+            what = f"{len(sample)} values" if isinstance(sample, _PAIR) else f"a {_kind(sample)}"
+            raise UsageError(f"{name} gives {what} at sample {number}: it must give pairs (x, y)")
+        yield sample
 
 
 def join_parts(values: Sequence[Any], name: str, numbers: Sequence[int]) -> Any:
@@ -63,10 +66,13 @@ def _join(values: Sequence[Any], name: str, numbers: Sequence[int]) -> Any:
         return list(values)
     if not isinstance(values[0], Tensor):
         values = [np.asarray(value) for value in values]  # images of PIL, too
-    shapes = [tuple(np.shape(value)) for value in values]
-    for number, shape in zip(numbers, shapes, strict=True):
-        check_shape(shape, shapes[0], name, number, numbers[0])
-    return torch.stack(list(values)) if isinstance(values[0], Tensor) else np.stack(values)
+    try:
+        return torch.stack(list(values)) if isinstance(values[0], Tensor) else np.stack(values)
+    except (RuntimeError, TypeError, ValueError):
+        shapes = [tuple(np.shape(value)) for value in values]
+        for number, shape in zip(numbers, shapes, strict=True):
+            check_shape(shape, shapes[0], name, number, numbers[0])
+        raise
 
 
 def check_shape(

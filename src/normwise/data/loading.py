@@ -208,8 +208,10 @@ def _split(table: Table, scales: list[Scale | None], rows: np.ndarray | None) ->
     if isinstance(x[0], Column):
         return _stream(table, x, scales, np.arange(len(x[0])) if own else rows, targets)
     samples = [
-        torch.from_numpy(scale.apply(part) if scale else np.array(part))
-        for part, scale in zip(x if own else (each[rows] for each in x), scales, strict=True)
+        torch.from_numpy(scale.apply(part) if scale else part)
+        for part, scale in zip(
+            (np.array(each) if own else each[rows] for each in x), scales, strict=True
+        )
     ]
     return Split(table.inputs.join(samples), targets)  # type: ignore[arg-type]
 

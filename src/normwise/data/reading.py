@@ -6,7 +6,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,10 +17,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from normwise.data.ahead import ahead
 from normwise.data.arrays import as_array, read_samples
 from normwise.data.column import Column
-from normwise.data.joining import check_shape, join_parts, read_pair
+from normwise.data.joining import check_shape, join_parts, read_pairs
 from normwise.data.parts import Parts
 from normwise.data.standardize import Scale
 from normwise.errors import UsageError
@@ -28,6 +27,7 @@ from normwise.errors import UsageError
 _MOST_READERS = 4
 _PASSING = 0.02  # seconds that it takes, or nearly, to pass a piece from one process to another
 Rows = list[Tensor]  # numbers of samples that are read in one go, part by part
+Task = Callable[[], list[Tensor]]  # brings samples, input by input
 
 
 @dataclass(frozen=True)
@@ -76,21 +76,19 @@ class Reading:
             for shape, dtype in zip(self.shapes, self.dtypes, strict=True)
         ]
 
-    def fetch(self, rows: Iterable[Rows], pinned: bool, at_once: bool) -> Iterator[list[Tensor]]:
-        """Yield the samples of each list of rows, joined.
+    def fetch(self, rows: Iterable[Rows], pinned: bool, at_once: bool) -> Iterator[Task]:
+        """Yield what prepares the samples of each list of rows, which are read here or by workers.
 
         Raises:
             UsageError: a sample cannot be read, or a worker died.
         """
         if self.readers and not at_once:
-            found = _supplied(self.dataset, self.name, rows, self._prepared, self.readers)
-        else:
-            # What the user's own code reads is prepared by a thread, while this one trains.
-            read = _supplied(self.dataset, self.name, rows, _as_read, 0)
-            tasks = (partial(self._prepared, *each) for each in read)
-            found = (task() for task in tasks) if at_once else ahead(tasks)
-        for tensors in found:
-            yield [tensor.pin_memory() for tensor in tensors] if pinned else tensors
+            pieces = _Pieces(self.dataset, self.name, self._prepared, self.steady)
+            made = _supplied(pieces, rows, self.readers)
+            return (partial(_in_memory, tensors, pinned) for tensors in made)
+        # What the user's own code reads is prepared by whoever calls, while this thread trains.
+        read = _supplied(_Pieces(self.dataset, self.name, _as_read, self.steady), rows, 0)
+        return (partial(self._prepared, *each, pinned) for each in read)
 
     def cast(self, dtype: torch.dtype) -> "Reading":
         """Return a reading whose floats have another dtype."""
@@ -103,7 +101,9 @@ class Reading:
         digest.update(self.mark + told.encode())
         digest.update(rows.numpy().data)
 
-    def _prepared(self, xs: list[Any], ys: list[Any], numbers: list[int]) -> list[Tensor]:
+    def _prepared(
+        self, xs: list[Any], ys: list[Any], numbers: list[int], pinned: bool = False
+    ) -> list[Tensor]:
         del ys
         if not numbers:
             return self.example
@@ -113,7 +113,7 @@ class Reading:
             array = array.astype(dtype, copy=False)
             array = scale.apply(array) if scale else np.ascontiguousarray(array)
             tensors.append(self._cast(torch.from_numpy(array)))
-        return tensors
+        return _in_memory(tensors, pinned)
 
     def _cast(self, tensor: Tensor) -> Tensor:
         floats = self.floating is not None and tensor.is_floating_point()
@@ -131,7 +131,8 @@ def sample_size(dataset: Dataset[Any], name: str) -> int:
 def _first(dataset: Dataset[Any], name: str) -> tuple[Any, Any]:
     with _drawing():
         _draw_by(torch.tensor([0]))
-        return read_pair(dataset, 0, name)
+        [pair] = read_pairs(dataset, [0], name)
+        return pair
 
 
 def scan(dataset: Dataset[Any], count: int, name: str, readers: int | None) -> tuple[Any, Any]:
@@ -147,15 +148,16 @@ def scan(dataset: Dataset[Any], count: int, name: str, readers: int | None) -> t
     shapes = [array.shape[1:] for array in first]
     at_once = max(1, PIECE // max(1, sum(array.nbytes for array in first)))
     look = partial(_looked_at, inputs=inputs, heads=heads, shapes=shapes)
+    pieces = _Pieces(dataset, name, look)
     if readers is None:
         readers = _readers(_Pieces(dataset, name, _as_read), torch.arange(count).split(at_once)[:2])
-    again = [mark for mark, *_ in _supplied(dataset, name, [[torch.tensor([0])]] * 2, look, 0)]
+    again = [mark for mark, *_ in _supplied(pieces, [[torch.tensor([0])]] * 2, 0)]
     steady = again[0] == again[1]
     digest = hashlib.blake2b(digest_size=8)
     dtypes: list[set[np.dtype[Any]]] = [set() for _ in shapes]
     targets: list[list[np.ndarray]] = [[] for _ in heads.names]
     rows = ([piece] for piece in torch.arange(count).split(at_once))
-    for mark, found, ys, drawn in _supplied(dataset, name, rows, look, readers):
+    for mark, found, ys, drawn in _supplied(pieces, rows, readers):
         digest.update(mark)
         steady = steady and not drawn
         for known, dtype in zip(dtypes, found, strict=True):
@@ -173,7 +175,7 @@ def scan(dataset: Dataset[Any], count: int, name: str, readers: int | None) -> t
     return inputs.join(columns), heads.join([np.concatenate(column) for column in targets])
 
 
-PIECE = 4 << 20  # bytes of samples that are read, gathered or moved in one go
+PIECE = 6 << 20  # bytes of samples that are read, gathered or moved in one go
 
 
 def _readers(pieces: "_Pieces", some: Sequence[Tensor]) -> int:
@@ -244,12 +246,25 @@ def _check_parts(parts: Parts, first: Parts, numbers: list[int]) -> None:
 Made = Callable[[list[Any], list[Any], list[int]], Any]
 
 
-def _supplied(
-    dataset: Dataset[Any], name: str, rows: Iterable[Rows], make: Made, readers: int
-) -> Iterator[Any]:
+def _supplied(pieces: "_Pieces", rows: Iterable[Rows], readers: int) -> Iterator[Any]:
     """Yield what is made of the samples of each list of rows, in turn."""
-    loader = DataLoader(
-        _Pieces(dataset, name, make),
+    try:
+        for made in _loader(pieces, rows, readers) if readers else map(pieces.__getitem__, rows):
+            if isinstance(made, _Failed):
+                raise UsageError(*made.problems)
+            yield made
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise UsageError(
+            f"a process that read {pieces.name} died: is there too little memory, or shared "
+            f"memory? Read with fewer than {readers} processes (readers=), 0 to read in this one"
+        ) from error
+
+
+def _loader(pieces: "_Pieces", rows: Iterable[Rows], readers: int) -> DataLoader[Any]:
+    return DataLoader(
+        pieces,
         batch_size=None,
         sampler=rows,  # type: ignore[arg-type]  # any iterable will do
         num_workers=readers,
@@ -258,18 +273,6 @@ def _supplied(
         # Otherwise torch's global stream would be drawn from, and with it the dropout masks.
         generator=torch.Generator(),
     )
-    try:
-        for made in loader:
-            if isinstance(made, _Failed):
-                raise UsageError(*made.problems)
-            yield made
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise UsageError(
-            f"a process that read {name} died: is there too little memory, or shared memory? Read "
-            f"with fewer than {readers} processes (readers=), 0 to read in this one"
-        ) from error
 
 
 @dataclass(frozen=True)
@@ -280,19 +283,28 @@ class _Failed:
 
 
 class _Pieces(Dataset[Any]):
-    """Indexed by rows of samples; what workers hold."""
+    """Indexed by rows of samples; what workers hold.
 
-    def __init__(self, dataset: Dataset[Any], name: str, make: Made) -> None:
-        self._dataset, self._name, self._make = dataset, name, make
+    Args:
+        dataset: the user's.
+        name: of it.
+        make: is given the samples of a piece.
+        steady: whether they are known not to be random, so that no generator needs care.
+    """
+
+    def __init__(self, dataset: Dataset[Any], name: str, make: Made, steady: bool = False) -> None:
+        self.name = name
+        self._dataset, self._make, self._steady = dataset, make, steady
 
     def __getitem__(self, rows: Rows) -> Any:
-        xs, ys = [], []
+        xs: list[Any] = []
+        ys: list[Any] = []
         try:
-            with _drawing():
+            with nullcontext() if self._steady else _drawing():
                 for numbers in rows:
-                    _draw_by(numbers)
-                    for number in numbers.tolist():
-                        x, y = read_pair(self._dataset, number, self._name)
+                    if not self._steady:
+                        _draw_by(numbers)
+                    for x, y in read_pairs(self._dataset, numbers.tolist(), self.name):
                         xs.append(x)
                         ys.append(y)
                 return self._make(xs, ys, torch.cat(rows).tolist())
@@ -304,6 +316,10 @@ def _stay(worker: int) -> None:
     """Ctrl-C reaches the workers as well, and the training is to end its step and be tested."""
     del worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _in_memory(tensors: list[Tensor], pinned: bool) -> list[Tensor]:
+    return [tensor.pin_memory() for tensor in tensors] if pinned else tensors
 
 
 def _as_it_is(made: Any) -> Any:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from normwise.data.ahead import ahead
-from normwise.data.reading import PIECE, Rows
+from normwise.data.reading import PIECE, Rows, Task
 from normwise.data.split import Device, Split, add_tensor
 from normwise.samples import each, like, tensors
 
@@ -22,8 +22,8 @@ class Source(Protocol):
 
     Example:
         >>> source: Source = Held([torch.arange(8.0)[:, None]])
-        >>> [[found]] = source.fetch([[torch.tensor([2, 5])]], pinned=False, at_once=True)
-        >>> found.flatten().tolist()
+        >>> [task] = source.fetch([[torch.tensor([2, 5])]], pinned=False, at_once=True)
+        >>> task()[0].flatten().tolist()
         [2.0, 5.0]
     """
 
@@ -37,8 +37,10 @@ class Source(Protocol):
         """A tensor for each input, of the right dtype and shape from dimension 1 on."""
         ...
 
-    def fetch(self, rows: Iterable[Rows], pinned: bool, at_once: bool) -> Iterator[list[Tensor]]:
-        """Yield the samples of each list of rows, joined, in memory of the CPU.
+    def fetch(self, rows: Iterable[Rows], pinned: bool, at_once: bool) -> Iterator[Task]:
+        """Yield what brings the samples of each list of rows, joined, in memory of the CPU.
+
+        What is yielded may be called by another thread, in turn.
 
         Args:
             rows: numbers of samples. More of them are taken than are needed next.
@@ -81,10 +83,10 @@ class Held:
         """The samples."""
         return self.parts
 
-    def fetch(self, rows: Iterable[Rows], pinned: bool, at_once: bool) -> Iterator[list[Tensor]]:
-        """Yield the samples of each list of rows, gathered by a thread of its own."""
-        tasks = (partial(self._gathered, numbers, pinned) for numbers in rows)
-        return (task() for task in tasks) if at_once else ahead(tasks)
+    def fetch(self, rows: Iterable[Rows], pinned: bool, at_once: bool) -> Iterator[Task]:
+        """Yield what gathers the samples of each list of rows."""
+        del at_once
+        return (partial(self._gathered, torch.cat(numbers), pinned) for numbers in rows)
 
     def cast(self, dtype: torch.dtype) -> "Held":
         """Return a source whose floats have another dtype."""
@@ -100,19 +102,8 @@ class Held:
         for part in self.parts:
             add_tensor(digest, part[rows])
 
-    def _gathered(self, rows: Rows, pinned: bool) -> list[Tensor]:
-        numbers = torch.cat(rows)
-        return [
-            torch.index_select(
-                part,
-                0,
-                numbers,
-                out=torch.empty(
-                    (len(numbers), *part.shape[1:]), dtype=part.dtype, pin_memory=pinned
-                ),
-            )
-            for part in self.parts
-        ]
+    def _gathered(self, numbers: Tensor, pinned: bool) -> list[Tensor]:
+        return [_gathered(part, numbers, pinned) for part in self.parts]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -169,24 +160,26 @@ class Streamed(Split):
         """
         cuda = self.place.type == "cuda"
         limit = max(1, PIECE // max(1, self.source.sample_bytes))
-        asked: deque[tuple[Tensor, int]] = deque()  # batches, and in how many segments
-        taken: deque[list[int]] = deque()  # the lengths of the segments of each piece
-        segments = _segments(batches, limit, asked)
-        pieces = _pieces(segments, limit, taken)
+        segments: deque[int] = deque()  # in how many each batch is
+        taken: deque[Rows] = deque()  # the pieces, each of one segment or several
+        pieces = _pieces(_segments(batches, limit, segments), limit, taken)
         got: list[list[Tensor]] = []
-        for piece in self._fetched(pieces, cuda, at_once):
-            moved = [part.to(self.place, non_blocking=cuda) for part in piece]
-            lengths = taken.popleft()
-            for segment in zip(*(part.split(lengths) for part in moved), strict=True):
+        tasks = self._fetched(pieces, cuda, at_once)
+        for found in (task() for task in tasks) if at_once else ahead(tasks):
+            piece = taken.popleft()
+            rows = torch.cat(piece).to(self.place)
+            whole = [part.to(self.place, non_blocking=cuda) for part in found]
+            whole += [y[rows] for y in tensors(self.y)]
+            lengths = [len(segment) for segment in piece]
+            for segment in zip(*(part.split(lengths) for part in whole), strict=True):
                 got.append(list(segment))
-                if len(got) == asked[0][1]:
-                    yield self._batch(asked.popleft()[0], got)
+                if len(got) == segments[0]:
+                    segments.popleft()
+                    yield self._batch(got)
                     got = []
 
-    def _fetched(
-        self, pieces: Iterable[Rows], pinned: bool, at_once: bool
-    ) -> Iterator[list[Tensor]]:
-        """Yield the samples of each piece, joined, in memory of the CPU."""
+    def _fetched(self, pieces: Iterable[Rows], pinned: bool, at_once: bool) -> Iterator[Task]:
+        """Yield what brings the samples of each piece, joined, in memory of the CPU."""
         kept = len(self.kept[0]) if self.kept else 0
         if kept == len(self):
             return Held(self.kept).fetch(pieces, pinned, at_once)
@@ -194,22 +187,26 @@ class Streamed(Split):
 
         def others() -> Iterator[Rows]:
             for piece in pieces:
-                asked.append(torch.cat(piece))
-                yield [self.rows[numbers[numbers >= kept]] for numbers in piece]
+                numbers = torch.cat(piece)
+                asked.append(numbers)
+                rows = self.rows[numbers[numbers >= kept]]
+                # Where some are kept no sample is random, and may be read together with any others.
+                yield [rows] if kept else [*rows.split([len(part) for part in piece])]
 
-        fetched = self.source.fetch(others(), pinned and not kept, at_once)
+        tasks = self.source.fetch(others(), pinned and not kept, at_once)
         if not kept:
-            return fetched
-        tasks = (partial(_joined, self.kept, found, asked.popleft(), pinned) for found in fetched)
-        return (task() for task in tasks) if at_once else ahead(tasks)
+            return tasks
+        return (partial(_joined, self.kept, find, asked.popleft(), pinned) for find in tasks)
 
-    def _batch(self, numbers: Tensor, segments: list[list[Tensor]]) -> Split:
+    def _batch(self, segments: list[list[Tensor]]) -> Split:
         parts = [p[0] if len(p) == 1 else torch.cat(p) for p in zip(*segments, strict=True)]
-        rows = numbers.to(self.place)
-        return Split(like(self.x, parts), each(self.y, lambda y: y[rows]))
+        inputs = len(tensors(self.x))
+        return Split(like(self.x, parts[:inputs]), like(self.y, parts[inputs:]))
 
     def parts(self, rows: int) -> Iterator[Split]:
         """Yield all samples in order, `rows` at a time."""
+        if self.kept and len(self.kept[0]) == len(self) and self.place.type == "cpu":
+            return Split(like(self.x, self.kept), self.y).parts(rows)  # as they are, not gathered
         return self.gather(torch.arange(len(self)).split(rows)) if len(self) else iter(())
 
     def cast(self, dtype: torch.dtype) -> "Streamed":
@@ -264,16 +261,20 @@ def streamed(split: Split) -> Streamed:
     return Streamed(x, split.y, held, torch.arange(len(split)), split.device)
 
 
-def _joined(kept: list[Tensor], found: list[Tensor], numbers: Tensor, pinned: bool) -> list[Tensor]:
+def _gathered(part: Tensor, numbers: Tensor, pinned: bool) -> Tensor:
+    shape = len(numbers), *part.shape[1:]
+    out = torch.empty(shape, dtype=part.dtype, pin_memory=pinned)
+    return torch.index_select(part, 0, numbers, out=out)
+
+
+def _joined(kept: list[Tensor], find: Task, numbers: Tensor, pinned: bool) -> list[Tensor]:
     """Put samples that are kept, and others in their order, together by their numbers."""
     here = numbers < len(kept[0])
-    places, others = here.nonzero()[:, 0], (~here).nonzero()[:, 0]
+    others = (~here).nonzero()[:, 0]
+    stand_ins = numbers.where(here, 0)  # one gather of whatever is in the places of the others
     joined = []
-    for ours, theirs in zip(kept, found, strict=True):
-        shape = len(numbers), *ours.shape[1:]
-        out = torch.empty(shape, dtype=ours.dtype, pin_memory=pinned)
-        out.index_copy_(0, places, ours.index_select(0, numbers[places]))
-        joined.append(out.index_copy_(0, others, theirs))
+    for ours, theirs in zip(kept, find(), strict=True):
+        joined.append(_gathered(ours, stand_ins, pinned).index_copy_(0, others, theirs))
     return joined
 
 
@@ -285,25 +286,25 @@ def outlines(source: Source, samples: int) -> list[Tensor]:
     ]
 
 
-def _segments(
-    batches: Iterable[Tensor], limit: int, asked: deque[tuple[Tensor, int]]
-) -> Iterator[Tensor]:
+def _segments(batches: Iterable[Tensor], limit: int, counts: deque[int]) -> Iterator[Tensor]:
     """Cut batches that are larger than a piece; note in how many segments each is."""
     for numbers in batches:
-        parts = numbers.split(limit)
-        asked.append((numbers, len(parts)))
+        parts = numbers.split(limit) if len(numbers) > limit else (numbers,)
+        counts.append(len(parts))
         yield from parts
 
 
-def _pieces(segments: Iterable[Tensor], limit: int, taken: deque[list[int]]) -> Iterator[Rows]:
-    """Put small segments together, as many as are fetched in one go; note their lengths."""
+def _pieces(segments: Iterable[Tensor], limit: int, taken: deque[Rows]) -> Iterator[Rows]:
+    """Put small segments together, as many as are fetched in one go; note what was taken."""
     piece: Rows = []
+    room = limit
     for segment in segments:
-        if piece and sum(map(len, piece)) + len(segment) > limit:
-            taken.append([len(part) for part in piece])
+        if piece and len(segment) > room:
+            taken.append(piece)
             yield piece
-            piece = []
+            piece, room = [], limit
         piece.append(segment)
+        room -= len(segment)
     if piece:
-        taken.append([len(part) for part in piece])
+        taken.append(piece)
         yield piece
