@@ -93,6 +93,7 @@ CASES = {
     ),
     "WhitenNorm1d": Case(lambda: WhitenNorm1d(4, num_groups=2), VECTORS, random=False),
     "WhitenNorm2d": Case(lambda: WhitenNorm2d(4), IMAGES, random=False),
+    "WhitenNorm2d, few positions": Case(lambda: WhitenNorm2d(6), (9, 6, 2, 2), random=False),
     "FilterResponseNorm": Case(lambda: FilterResponseNorm(4, 1e-3), IMAGES, random=False),
     "FilterResponseNorm, eps": Case(
         lambda: FilterResponseNorm(4, 1e-3, learn_eps=True, tlu=False), IMAGES, random=False
@@ -235,6 +236,14 @@ def test_what_it_was_given_is_left_alone(case: Case):
 
 
 @each
+def test_its_output_can_be_flattened_by_view(case: Case):
+    layer, x = built(case), torch.randn(case.shape)
+    for training in (True, False):
+        y = layer.train(training)(x)
+        assert torch.equal(y.view(len(y), -1), y.flatten(1))
+
+
+@each
 def test_its_text_says_what_it_is(case: Case):
     text = repr(case.make())
     assert "p=" in text or "eps=" in text or "DynamicTanh((4,)" in text
@@ -300,6 +309,25 @@ def test_a_wrong_shape_is_refused(layer: nn.Module, shape: tuple[int, ...], mess
     before = state(layer)
     with pytest.raises(UsageError, match=message):
         layer(torch.randn(shape))
+    assert all(torch.equal(a, b) for a, b in zip(state(layer), before, strict=True))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        BatchNorm2d(4),
+        BatchNorm2d(4, virtual_batch_size=2),
+        BatchNorm2d(4).eval(),
+        WhitenNorm2d(4),
+        WhitenNorm2d(4).eval(),
+        FilterResponseNorm(4),
+    ],
+    ids=str,
+)
+def test_whole_numbers_are_refused_rather_than_returned(layer: nn.Module):
+    before = state(layer)
+    with pytest.raises(UsageError, match=r"floating-point numbers, not torch.int64: .*x.float()"):
+        layer(torch.ones(IMAGES, dtype=torch.long))
     assert all(torch.equal(a, b) for a, b in zip(state(layer), before, strict=True))
 
 

@@ -61,8 +61,8 @@ class BatchNorm1d(ExtendedBatchNorm, nn.BatchNorm1d):
         fallback: use the running statistics where a channel has a single value. Default: False
 
     Raises:
-        UsageError: arguments that contradict each other; an input or a mask of the wrong shape; a
-            single value per channel in training.
+        UsageError: arguments that contradict each other; an input or a mask of the wrong shape;
+            whole numbers; a single value per channel in training.
 
     Example:
         >>> import torch

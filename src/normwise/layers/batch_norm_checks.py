@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from normwise.errors import Problems, UsageError
+from normwise.layers.floating import check_floating
 from normwise.layers.groups import group_sizes
 
 EXTRAS: dict[str, object] = {
@@ -63,7 +64,8 @@ def _contradictions(norm: Any) -> list[str]:
 
 
 def check_shape(norm: Any, dims: Sequence[int], x: Tensor) -> None:
-    """Refuse an input that has not as many dimensions, or not as many channels."""
+    """Refuse an input that has not as many dimensions or channels, or no fractions."""
+    check_floating(type(norm).__name__, x)
     if x.ndim in dims and x.shape[1] == norm.num_features:
         return
     fitting = [", ".join(["N", str(norm.num_features), *"DHW"[5 - d :]]) for d in dims]
@@ -100,6 +102,7 @@ def check_arguments(
         virtual_batch_size: samples of a ghost batch, at most.
         training: whether the batch's own statistics are wanted.
     """
+    check_floating("batch_norm", x)
     problems, size = Problems(), virtual_batch_size
     if x.ndim < 2:
         problems.add(f"batch_norm takes an input of shape (N, C, *), not {tuple(x.shape)}")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from normwise.errors import Problems, UsageError
+from normwise.layers.floating import check_floating
 
 
 class FilterResponseNorm(nn.Module):
@@ -31,7 +32,7 @@ class FilterResponseNorm(nn.Module):
         dtype: of the parameters.
 
     Raises:
-        UsageError: an argument is out of range, or the input has another shape.
+        UsageError: an argument is out of range, or the input has another shape or whole numbers.
 
     Example:
         >>> y = FilterResponseNorm(3, tlu=False)(7 * torch.randn(2, 3, 8, 8))
@@ -65,6 +66,7 @@ class FilterResponseNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `x` over the positions of each channel and sample."""
+        check_floating("FilterResponseNorm", x)
         if x.ndim < 3 or x.shape[1] != self.num_features:
             raise UsageError(
                 f"FilterResponseNorm({self.num_features}) takes inputs of shape (N, C, *) with "

@@ -47,8 +47,8 @@ def batch_norm(
         virtual_batch_size: samples of a ghost batch, at most. Default: the whole batch
 
     Raises:
-        UsageError: shapes that do not fit, running statistics that are missing, a ghost batch of
-            no samples, or one with a single value per channel.
+        UsageError: whole numbers, shapes that do not fit, running statistics that are missing, a
+            ghost batch of no samples, or one with a single value per channel.
 
     Example:
         >>> x = torch.randn(8, 3)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from normwise.errors import Problems, UsageError
+from normwise.layers.floating import check_floating
 from normwise.layers.transforms import recomputing
 
 
@@ -103,6 +104,7 @@ class WhitenNorm(nn.Module):
         )
 
     def _check(self, x: Tensor) -> None:
+        check_floating(type(self).__name__, x)
         if x.ndim not in self.shapes or x.shape[1] != self.num_features:
             raise UsageError(
                 f"{type(self).__name__}({self.num_features}) takes inputs of shape "
@@ -143,7 +145,8 @@ class WhitenNorm(nn.Module):
     def _back(self, blocks: Tensor, x: Tensor) -> Tensor:
         if len(blocks) == len(x):
             return blocks.reshape(x.shape)
-        return blocks.reshape(x.shape[1], x.shape[0], *x.shape[2:]).transpose(0, 1)
+        y = blocks.reshape(x.shape[1], x.shape[0], *x.shape[2:]).transpose(0, 1)
+        return y.contiguous()  # so that `view` can flatten it
 
     @torch.no_grad()
     def _track(self, mean: Tensor, cov: Tensor, count: int) -> None:
@@ -186,8 +189,8 @@ class WhitenNorm1d(WhitenNorm):
         dtype: of parameters and buffers.
 
     Raises:
-        UsageError: an argument is out of range, the input has another shape, or it has one value
-            per channel in training.
+        UsageError: an argument is out of range, the input has another shape, holds whole numbers,
+            or has one value per channel in training.
 
     Example:
         >>> x = torch.randn(512, 4).cumsum(1)  # each feature holds the one before
@@ -207,8 +210,8 @@ class WhitenNorm2d(WhitenNorm):
         - Output: that of the input
 
     Raises:
-        UsageError: an argument is out of range, the input has another shape, or it has one value
-            per channel in training.
+        UsageError: an argument is out of range, the input has another shape, holds whole numbers,
+            or has one value per channel in training.
 
     Example:
         >>> x = torch.randn(8, 4, 16, 16).cumsum(1)  # each channel holds the one before
