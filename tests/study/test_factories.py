@@ -160,7 +160,7 @@ def complaints(task: str, factory: Net, variants="plain", data=None, loss=None) 
     loaded = data(task)
     shop = Workshop(factory, loaded, Objective(loaded.task, loss))
     with pytest.raises(UsageError) as caught:
-        shop.check(*untuned(variants), 0, 16)
+        shop.check(make(shop.factory, 0), *untuned(variants), 0, 16)
     return caught.value.problems
 
 
@@ -201,7 +201,7 @@ def test_a_network_that_does_not_fit_the_data(task: str, factory: Net, told: str
 )
 def test_a_network_that_fits_the_data(task: str, factory: Net, data):
     loaded = data(task)
-    workshop(loaded, factory).check(*untuned("plain"), 0, 16)
+    workshop(loaded, factory).check(make(factory, 0), *untuned("plain"), 0, 16)
 
 
 def test_whole_numbers_where_floats_are_needed(net: Net):
@@ -265,7 +265,7 @@ def test_the_first_step_is_tried(factory: Net, loss, told: str, data):
 
 def test_checking_leaves_torchs_random_state(data, net: Net):
     before = torch.get_rng_state()
-    workshop(data("classes"), net).check(*untuned("plain,dropout=0.5,batch"), 0, 16)
+    workshop(data("classes"), net).check(make(net, 0), *untuned("plain,dropout=0.5,batch"), 0, 16)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -274,7 +274,7 @@ def test_bfloat16_is_refused_in_float64(data):
     shop = Workshop(lambda: nn.Linear(6, 3).double(), loaded, Objective("classes"))
     variants, recipes = parse_variants("plain,lr=2x"), [Recipe(), Recipe(precision="bf16")]
     with pytest.raises(UsageError) as caught:
-        shop.check(variants, recipes, 0, 16)
+        shop.check(make(shop.factory, 0), variants, recipes, 0, 16)
     [problem] = caught.value.problems
     assert problem.startswith("variant 'lr=2x': precision=bf16: the network is in float64")
 
@@ -283,4 +283,4 @@ def test_an_augmentation_is_tried(data):
     shop = workshop(data("classes"), lambda: nn.Linear(6, 3))
     recipe = Recipe(augment=(Own(lambda x, generator: x[:3]),))
     with pytest.raises(UsageError, match=r"returned \(3, 6\) float32 for a batch of \(16, 6\)"):
-        shop.check(parse_variants("plain"), [recipe], 0, 16)
+        shop.check(make(shop.factory, 0), parse_variants("plain"), [recipe], 0, 16)

@@ -47,6 +47,13 @@ def test_it_is_the_run_of_a_study():
         assert np.array_equal(ours[column], theirs[column], equal_nan=True)
 
 
+def test_how_often_the_users_function_is_called():
+    made = []
+    nw.fit(lambda: (made.append(1), make())[1], arrays(), **QUICK)
+    # Twice to see that networks are fresh; to look at; with the variant, to try; to train.
+    assert len(made) == 5
+
+
 def test_labels_that_came_as_floats_are_recognised():
     x, y = arrays()
     with pytest.raises(nw.UsageError, match=r"needs 1 output \(.*labels of classes are integers"):

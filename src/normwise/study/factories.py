@@ -98,11 +98,17 @@ class Workshop:
         return variant.edit(network, self.example.x, seed)
 
     def check(
-        self, variants: list[Variant], recipes: list[Recipe], seed: int, batch_size: int
+        self,
+        network: nn.Module,
+        variants: list[Variant],
+        recipes: list[Recipe],
+        seed: int,
+        batch_size: int,
     ) -> None:
         """Build every variant once and let it learn from one batch, on the side.
 
         Args:
+            network: of the factory; it is looked at, and stays as it is.
             variants: which.
             recipes: how each is trained.
             seed: of its network.
@@ -111,7 +117,7 @@ class Workshop:
         Raises:
             UsageError: all that is wrong with all variants, the network itself first.
         """
-        self._check_network(make(self.factory, seed))
+        self._check_network(network)
         problems = Problems()
         for variant, recipe in zip(variants, recipes, strict=True):
             with problems.collect(f"variant {variant.name!r}: "):

@@ -18,11 +18,11 @@ from normwise.report.wording import metric_name
 from normwise.stack import Alone, Budget, Keeping, Outcome, Recipe, State, train
 from normwise.study.checkpoints import Checkpoints
 from normwise.study.epochs import Shown, showing_epochs
-from normwise.study.factories import Workshop, make, resolve_factory
+from normwise.study.factories import Workshop, resolve_factory
 from normwise.study.fingerprint import fingerprint
 from normwise.study.interrupting import interruptible
 from normwise.study.networks import mlp
-from normwise.study.plan import described, described_splits, in_dtype_of
+from normwise.study.plan import checked_workshop, described, described_splits
 from normwise.study.record import Record
 from normwise.study.settings import Settings, not_counting, read_seeds
 from normwise.study.study import machine
@@ -96,9 +96,7 @@ class Fitting:
         stopping = replace(recipe.stopping, restore=len(loaded.val) > 0)
         recipe = replace(recipe, stopping=stopping)
         factory = factory or mlp(loaded)
-        loaded = in_dtype_of(make(factory, seed), loaded)
-        workshop = Workshop(factory, loaded, settings.goal(loaded))
-        workshop.check(parsed, [recipe], seed, settings.batch_size)
+        workshop = checked_workshop(factory, loaded, settings, parsed, [recipe], seed)
         network = model if isinstance(model, nn.Module) else None
         return cls(
             *(workshop, network, _name(model, factory), parsed[0], seed),

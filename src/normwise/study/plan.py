@@ -91,9 +91,7 @@ class Plan:
         assert loaded is not None  # otherwise there was a problem
         recipes = _recipes(parsed, settings, loaded)
         factory = factory or mlp(loaded)
-        loaded = in_dtype_of(make(factory, read[0]), loaded)
-        workshop = Workshop(factory, loaded, settings.goal(loaded))
-        workshop.check(parsed, recipes, read[0], settings.batch_size)
+        workshop = checked_workshop(factory, loaded, settings, parsed, recipes, read[0])
         name = model if isinstance(model, str) else getattr(factory, "__name__", repr(factory))
         return cls(workshop, name, parsed, read, settings, workers, stack)
 
@@ -284,7 +282,35 @@ def described(settings: Settings) -> str:
     return ", ".join(told)
 
 
-def in_dtype_of(network: nn.Module, data: Data) -> Data:
+def checked_workshop(
+    factory: Factory,
+    data: Data,
+    settings: Settings,
+    variants: list[Variant],
+    recipes: list[Recipe],
+    seed: int,
+) -> Workshop:
+    """Return what builds the networks, of which each variant has been tried.
+
+    Args:
+        factory: of the network.
+        data: is cast to the dtype of the network.
+        settings: of the training.
+        variants: which.
+        recipes: how each is trained.
+        seed: of the networks that are tried.
+
+    Raises:
+        UsageError: all that is wrong with all variants, the network itself first.
+    """
+    network = make(factory, seed)  # one for all that only looks at it: making one may take long
+    data = _in_dtype_of(network, data)
+    workshop = Workshop(factory, data, settings.goal(data))
+    workshop.check(network, variants, recipes, seed, settings.batch_size)
+    return workshop
+
+
+def _in_dtype_of(network: nn.Module, data: Data) -> Data:
     """Cast floating-point samples to the dtype of the network's weights."""
     dtypes = [p.dtype for p in network.parameters() if p.is_floating_point()]
     floating = {x.dtype for x in tensors(data.train.x) if x.is_floating_point()}
