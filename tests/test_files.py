@@ -1,11 +1,13 @@
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from normwise.errors import UsageError
-from normwise.files import write_bytes, write_text
+from normwise.files import owned, write_bytes, write_text
 
 
 @pytest.fixture
@@ -119,3 +121,54 @@ def test_a_read_only_folder(tmp_path: Path):
             write_bytes(folder / "a", b"new")
     finally:
         folder.chmod(0o755)
+
+
+OWNER = """
+import sys
+from normwise.files import owned
+with owned(sys.argv[1]):
+    print("owned", flush=True)
+    input()
+"""
+
+
+def test_one_process_at_a_time_owns_a_folder(tmp_path: Path):
+    folder = tmp_path / "a" / "study"
+    other = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"owned\n"
+        with pytest.raises(UsageError) as caught, owned(folder):
+            raise AssertionError("two own it")
+        assert caught.value.problems == (
+            f"another process is writing to {folder}: wait for its end, or name another folder",
+        )
+        with owned(tmp_path):  # another folder is free
+            pass
+        other.kill()  # with no time to tidy up
+    with owned(folder):
+        assert not folder.exists()
+
+
+def test_a_folder_is_free_after_an_error_and_no_lock_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    locks = tmp_path / "locks"
+    locks.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(locks))
+    for _ in range(2):
+        with owned(tmp_path / "study"):
+            assert len(list(locks.iterdir())) == 1
+        with pytest.raises(ZeroDivisionError), owned(tmp_path / "study"):
+            _ = 1 / 0
+        assert list(locks.iterdir()) == []
+
+
+def test_a_folder_is_owned_where_no_lock_can_be_put(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
+    with owned(tmp_path / "study"):
+        assert list(tmp_path.iterdir()) == []

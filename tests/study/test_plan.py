@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -190,6 +191,21 @@ def test_a_folder_below_a_file_cannot_be_made(study, tmp_path: Path):
     with pytest.raises(UsageError, match="is a file: name a folder"):
         study(out=tmp_path / "file")
     assert (tmp_path / "file").read_text() == "x"
+
+
+@pytest.mark.parametrize("verb", ["compare", "fit"])
+def test_a_folder_that_another_process_writes_to_is_left_alone(tmp_path: Path, verb: str):
+    code = "import sys; from normwise.files import owned\n"
+    code += "with owned(sys.argv[1]): print(flush=True); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    out = tmp_path / "out"
+    with subprocess.Popen([sys.executable, "-c", code, str(out)], **pipes) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(UsageError, match=f"another process is writing to {out}: wait"):
+            getattr(nw, verb)(out=out, epochs=1, progress=False)
+        other.kill()
+    assert not out.exists()
 
 
 def test_a_folder_that_may_not_be_written(study, monkeypatch: pytest.MonkeyPatch):

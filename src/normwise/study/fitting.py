@@ -14,6 +14,7 @@ from normwise.data import Data, Memory, load, pick_device, read_memory
 from normwise.edit import take_weights
 from normwise.edit.take_weights import Source
 from normwise.errors import Problems, UsageError
+from normwise.files import owned
 from normwise.report.wording import metric_name
 from normwise.stack import Alone, Budget, Keeping, Outcome, Recipe, State, train
 from normwise.study.checkpoints import Checkpoints
@@ -118,12 +119,20 @@ class Fitting:
         """Train the network, or what is left of the training.
 
         Raises:
-            UsageError: the folder holds something else or cannot be written, or the training fails.
+            UsageError: the folder holds something else, belongs to another process at the moment or
+                cannot be written, or the training fails.
         """
         folder = None if out is None else Path(out)
         _check_keeping(folder, resume, checkpoint_every)
-        if folder is not None:
+        if folder is None:
+            return self._run(None, resume, checkpoint_every, progress)
+        with owned(folder):
             _check_folder(folder, resume)
+            return self._run(folder, resume, checkpoint_every, progress)
+
+    def _run(
+        self, folder: Path | None, resume: bool, checkpoint_every: int | None, progress: bool | None
+    ) -> Trained:
         network, notes = self._start(copy.deepcopy(self.network))
         data, budget = self.workshop.data, self.budget
         checkpoints, state = None, None

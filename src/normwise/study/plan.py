@@ -11,6 +11,7 @@ from torch import nn
 
 from normwise.data import Data, Streamed, load, pick_device
 from normwise.errors import Problems
+from normwise.files import owned
 from normwise.samples import forward, tensors
 from normwise.stack import Budget, Processes, Recipe
 from normwise.study.constant import constant_score
@@ -109,10 +110,16 @@ class Plan:
             progress: whether to show it.
 
         Raises:
-            UsageError: the folder holds something else, or cannot be written.
+            UsageError: the folder holds something else, belongs to another process at the moment,
+                or cannot be written.
             KeyboardInterrupt: what is finished has been saved, with its tables and report.
         """
-        store = None if out is None else Store(Path(out))
+        if out is None:
+            return self._run(None, resume, progress)
+        with owned(out):
+            return self._run(Store(Path(out)), resume, progress)
+
+    def _run(self, store: Store | None, resume: bool, progress: bool | None) -> Study:
         marks = {} if store is None else self._claim(store, resume)
         records = {} if store is None else store.records()
         earlier = None if store is None else store.schedule()
