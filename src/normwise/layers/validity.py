@@ -34,16 +34,27 @@ class Validity:
         self,
         x: Tensor,
         dim: Sequence[int],
-        room: Tensor | None = None,  # noqa: ARG002
+        room: Tensor | None = None,
         *,
         exact: bool = False,  # noqa: ARG002
     ) -> Tensor:
-        """Return the sums over what counts; exact ones where they are large beside their spread."""
-        return sum_over(x, dim)
+        """Return the sums over what counts, whatever the others are, NaN and infinities too.
+
+        Args:
+            x: what is summed up.
+            dim: over which dimensions, in rising order.
+            room: of the shape of `x`; is overwritten.
+            exact: whether the sums are large beside their spread, so that digits must not be lost.
+        """
+        return sum_over(self._kept(x, room), dim)
 
     def put_back(self, y: Tensor, x: Tensor, room: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Return `y` where an element counts, and `x` elsewhere."""
         return y
+
+    def _kept(self, x: Tensor, room: Tensor | None) -> Tensor:  # noqa: ARG002
+        """Return `x`, and 0 for what does not count."""
+        return x
 
 
 class Elements(Validity):
@@ -62,20 +73,13 @@ class Elements(Validity):
         """Return how many elements count in every unit."""
         return sum_over(self._mask.to(x.dtype), dim)
 
-    def sum(
-        self,
-        x: Tensor,
-        dim: Sequence[int],
-        room: Tensor | None = None,  # noqa: ARG002
-        *,
-        exact: bool = False,  # noqa: ARG002
-    ) -> Tensor:
-        """Return the sums over what counts, whatever the others are, NaN and infinities too."""
-        return sum_over(torch.where(self._mask, x, 0), dim)
-
     def put_back(self, y: Tensor, x: Tensor, room: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Return `y` where an element counts, and `x` elsewhere."""
         return torch.where(self._mask, y, x)
+
+    def _kept(self, x: Tensor, room: Tensor | None) -> Tensor:  # noqa: ARG002
+        """Return `x`, and 0 for what does not count."""
+        return torch.where(self._mask, x, 0)
 
 
 class OnProcessor(Elements):
@@ -112,7 +116,7 @@ class OnProcessor(Elements):
             if math.isfinite(total.sum()):
                 return total
             self.clean = False
-        return sum_over(self._kept(x, room), dim)
+        return super().sum(x, dim, room)
 
     def put_back(self, y: Tensor, x: Tensor, room: Tensor | None = None) -> Tensor:
         """Return `y` where an element counts, and `x` elsewhere."""
@@ -141,7 +145,7 @@ class OnProcessor(Elements):
         return self._weight
 
     def _kept(self, x: Tensor, room: Tensor | None) -> Tensor:
-        """Zero what does not count, NaN too."""
+        """Return `x`, and 0 for what does not count."""
         integer = _INTEGERS[x.element_size()]
         if self._bits is None:
             self._bits = -self._mask.to(integer)
