@@ -67,7 +67,17 @@ def test_optimizers_that_evaluate_several_times():
         (3, {}, "the batch is a int: pass a tensor"),
         ([], {}, "the loader gives no batch"),
         ((X, Y), {"steps": 0}, "steps=0: at least one batch"),
-        ((X[:, :5], Y), {}, "does not run on the given batch: RuntimeError"),
+        (
+            (X[:, :5], Y),
+            {},
+            r"model does not run on the given batch, a tuple of shapes .* RuntimeError.*\)\. It is",
+        ),
+        (
+            (X, Y + 7),
+            {},
+            r"the loss does not take the model's output, a tensor of shape .*, with the target, a "
+            r"tensor of shape .*: IndexError: Target \d+ is out of bounds$",
+        ),
         ((X, Y), {"select": "ABC"}, "no rule 'ABC'"),
     ],
 )

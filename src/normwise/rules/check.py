@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils._pytree import tree_leaves
 
 from normwise.errors import UsageError
 from normwise.evidence import probe
@@ -56,7 +57,8 @@ def check(
         `unanswered` those that could not tell.
 
     Raises:
-        UsageError: an option makes no sense, there are no batches, or the model does not run.
+        UsageError: an option makes no sense, there are no batches, the model does not run, or the
+            loss does not take what it gives.
 
     Example:
         >>> import torch
@@ -67,15 +69,42 @@ def check(
     """
     selection = read_selection(all_rules(), select, ignore, baseline)
     batches = _batches(batch_or_loader, steps)
+    loss = loss or _default_loss(batches[0])
     try:
-        evidence = probe(model, batches, loss or _default_loss(batches[0]), optimizer)
+        evidence = probe(model, batches, None if loss is None else _explained(loss), optimizer)
     except UsageError:
         raise
     except Exception as error:
         raise UsageError(
-            f"the model does not run on the given batch: {explain(error)}. It is unchanged"
+            f"the model does not run on the given batch, {_told(batches[0])}: "
+            f"{explain(error).rstrip('.')}. It is unchanged"
         ) from error
     return diagnose(evidence, selection)
+
+
+def _explained(loss: Loss) -> Loss:
+    """Return the loss, which blames itself and not the model for what it does not take."""
+
+    def explained(output: Any, target: Any) -> Tensor:
+        try:
+            return loss(output, target)
+        except Exception as error:
+            raise UsageError(
+                f"the loss does not take the model's output, {_told(output)}, with the target, "
+                f"{_told(target)}: {explain(error).rstrip('.')}"
+            ) from error
+
+    return explained
+
+
+def _told(value: Any) -> str:
+    """Say what something is, or consists of."""
+    leaves = tree_leaves(value)
+    shapes = [str(tuple(leaf.shape)) for leaf in leaves if isinstance(leaf, Tensor)]
+    kind = "a tensor" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+    return (
+        f"{kind} of shape{'s' if len(shapes) > 1 else ''} {', '.join(shapes)}" if shapes else kind
+    )
 
 
 def _batches(given: Any, steps: int) -> list[Any]:
