@@ -143,6 +143,11 @@ def test_missing_values_are_counted_and_placed():
         ([["a", "b"]] * 4, "x holds strings, which a network cannot take"),
         ([[1.0], [1.0, 2.0], [1.0], [1.0]], "x (list) cannot be read as one array"),
         (np.array([[1.0, None]] * 4), "x holds objects that are neither all numbers nor all"),
+        (np.array([[1.0, 2.0], [3.0, "?"]], object), "(float, str), such as '?' at index (1, 1):"),
+        (
+            pd.DataFrame({"a": [1.0, 2], "hue": ["x", "y"]}),
+            "(float, str), such as 'x' in column 'h",
+        ),
         (np.array([[1.0, "a"]] * 4, dtype=object), "(float, str)"),
         ([[2**70]] * 4, "x (list) cannot be read as one array"),
         (np.zeros((4, 1), "datetime64[s]"), "x holds datetime64[s]"),

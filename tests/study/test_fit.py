@@ -147,6 +147,7 @@ def test_raw_samples_are_predicted_by_the_names_of_the_classes():
         (np.zeros((3, 5)), "x has samples of shape (5,), and the network was trained on (6,)"),
         ((np.zeros((3, 6)), np.zeros((3, 6))), "x consists of x[0], x[1], and the network was"),
         ([["a"] * 6], "x holds strings"),
+        ([[0.0] * 5 + [np.nan]], "x holds 1 NaN and 0 infinite values in 1 of 1 samples"),
     ],
 )
 def test_samples_unlike_those_of_the_training_are_refused(x, message):
@@ -311,6 +312,34 @@ def test_running_out_of_memory_says_what_to_lower():
 
     with pytest.raises(nw.UsageError, match=r"ran out of memory.*lower batch_size"):
         nw.fit(lambda: Greedy(6, 3), arrays(), **QUICK)
+
+
+class Failing(torch.utils.data.Dataset):
+    """Cannot be read any more from some moment on."""
+
+    broken = False
+
+    def __len__(self) -> int:
+        return 60
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        if self.broken:
+            raise OSError("the disk is gone")
+        return torch.full((6,), float(index)), index % 3
+
+
+def test_a_sample_that_cannot_be_read_any_more_says_what_is_kept(tmp_path):
+    dataset = Failing()
+    data = nw.data.load(dataset, memory=1, readers=0)
+
+    def breaking(output: Tensor, target: Tensor) -> Tensor:
+        dataset.broken = output.requires_grad  # once the training has begun
+        return nn.functional.cross_entropy(output, target)
+
+    with pytest.raises(
+        nw.UsageError, match=r"the disk is gone .*at sample \d+\. Checkpoints in .*"
+    ):
+        nw.fit(make, data, loss=breaking, out=tmp_path / "fit", **QUICK)
 
 
 def noisy(x: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,6 +1,8 @@
 """Whatever holds numbers, as checked numpy arrays."""
 
 import numbers
+import reprlib
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +84,7 @@ def tabulate(raw: Raw, problems: Problems) -> Table | None:
                 arrays[name] = _read(value, name)
     for name, array in arrays.items():
         with faults.collect():
-            _check_finite(array, name)
+            check_finite(array, name)
     unlike = Problems()
     forms = [parts for parts, _ in wholes]
     _check_forms(forms, unlike)
@@ -146,7 +148,7 @@ def as_array(value: Any, name: str) -> np.ndarray:
             return (value.float() if narrow else value).numpy()
         array = np.asarray(value)
         if array.dtype == np.object_:
-            array = _without_objects(array, name)
+            array = _without_objects(array, name, getattr(value, "columns", None))
     except UsageError:
         raise
     except Exception as error:  # whose code runs here is not known: anything may come
@@ -168,7 +170,7 @@ def _is_plain(value: Any) -> bool:
     return not hasattr(value, "dtype") and not hasattr(value, "__array__")
 
 
-def _without_objects(array: np.ndarray, name: str) -> np.ndarray:
+def _without_objects(array: np.ndarray, name: str, columns: Any) -> np.ndarray:
     """Data frames of mixed columns, and columns of strings, come as arrays of objects."""
     kinds = {type(item) for item in array.flat}
     for wanted, dtype in ((str, np.str_), (bool | np.bool_, bool), (numbers.Integral, np.int64)):
@@ -178,9 +180,25 @@ def _without_objects(array: np.ndarray, name: str) -> np.ndarray:
         return array.astype(np.float64)
     found = ", ".join(sorted(kind.__name__ for kind in kinds))
     raise UsageError(
-        f"{name} holds objects that are neither all numbers nor all strings ({found}): convert "
-        "them, and fill in or leave out what is missing"
+        f"{name} holds objects that are neither all numbers nor all strings ({found}), such as "
+        f"{_odd_one(array, name, columns)}: convert them, and fill in or leave out what is missing"
     )
+
+
+def _odd_one(array: np.ndarray, name: str, columns: Any) -> str:
+    """Tell where the first sample that is no number is, or the first label of the rarest type."""
+    types = [type(item) for item in array.flat]
+    if name[0] == "x":
+        odd = next(kind for kind in types if not issubclass(kind, numbers.Real))
+    else:
+        counts = Counter(types)
+        odd = min(counts, key=lambda kind: counts[kind])
+    place = types.index(odd)
+    index = tuple(int(i) for i in np.unravel_index(place, array.shape))
+    told = reprlib.repr(array[index])
+    if columns is not None and array.ndim == 2:
+        return f"{told} in column {columns[index[1]]!r}"
+    return f"{told} at index {index}" if index else told
 
 
 def _read(value: Any, name: str) -> Any:
@@ -239,7 +257,8 @@ def _targets(value: Any, name: str) -> np.ndarray:
     return array.reshape(-1)
 
 
-def _check_finite(array: np.ndarray | Column, name: str) -> None:
+def check_finite(array: np.ndarray | Column, name: str) -> None:
+    """Raise a `UsageError` where numbers are missing or infinite."""
     if isinstance(array, Column) or array.dtype.kind != "f":
         return
     bad = ~np.isfinite(array)

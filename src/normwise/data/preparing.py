@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from normwise.data.arrays import read_samples
+from normwise.data.arrays import check_finite, read_samples
 from normwise.data.head import Head
 from normwise.data.parts import Key, Parts
 from normwise.errors import UsageError
@@ -109,7 +109,8 @@ class Preparation:
         """Return raw samples as the network takes them.
 
         Raises:
-            UsageError: they are not of the form, shape or kind of those it was trained on.
+            UsageError: they are not of the form, shape or kind of those it was trained on, or
+                some are NaN or infinite.
         """
         parts, values = Parts.of(x, "x")
         if parts.keys != self.keys:
@@ -131,6 +132,7 @@ class Preparation:
                 f"{name} has samples of shape {array.shape[1:]}, and the network was trained on "
                 f"{self.shapes[place]}"
             )
+        check_finite(array, name)
         mean, std = self.mean[place], self.std[place]
         tensor = torch.from_numpy(np.array(array))
         if mean is not None and std is not None:

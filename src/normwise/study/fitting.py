@@ -313,7 +313,7 @@ def _used(folder: Path) -> bool:
 def _kept(folder: Path | None) -> str:
     if folder is None:
         return "Nothing is on disk: with out=FOLDER, checkpoints would be"
-    return f"The checkpoints in {folder} are kept: resume=True goes on from the last"
+    return f"Checkpoints in {folder} are kept: resume=True goes on from the last, if there is one"
 
 
 def _keeping(

@@ -166,8 +166,10 @@ def explained(doing: str, kept: str = "Finished runs are kept") -> Iterator[None
     """
     try:
         yield
-    except UsageError:
-        raise
+    except UsageError as error:  # such as a sample that cannot be read any more
+        raise UsageError(
+            *error.problems[:-1], f"{error.problems[-1].rstrip('.')}. {kept}"
+        ) from error
     except Exception as error:
         if _is_out_of_memory(error):
             raise UsageError(
