@@ -137,6 +137,8 @@ def test_no_layer_sees_the_input():
     words = torch.randint(0, 5, (6, 2))
     with pytest.raises(UsageError, match=r"no place for input-dropout=0.5.*torch.int64"):
         insert_input_dropout(net, 0.5, words)
+    with pytest.raises(UsageError, match=r"no place for dropout=0.5.*put an nn.Dropout where it"):
+        insert_dropout(net, 0.5, words)
 
 
 def test_functional_dropouts_are_all_named():

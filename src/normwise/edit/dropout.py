@@ -81,9 +81,14 @@ def insert_dropout(
     check_p(kind, p)
     found = traced(network, example)
     if where is None and not found.activations:
+        other = (
+            "input-dropout would work"
+            if _on_input(found, example)
+            else "put an nn.Dropout where it is wanted"
+        )
         raise UsageError(
             f"no place for {kind}={p}: in this network no layer feeds an activation and then "
-            "another layer; input-dropout would work"
+            f"another layer; {other}"
         )
     activations, layers = _choose(network, found, where, kind)
     problems = Problems()
@@ -123,9 +128,9 @@ def insert_input_dropout(network: nn.Module, p: float, example: Any) -> nn.Modul
     """
     check_network(network)
     check_p("input-dropout", p)
-    first = [layer for layer in traced(network, example).layers.values() if layer.first]
-    dtypes = [tensor.dtype for tensor in Call.of(example).tensors]
-    if not first or not any(dtype.is_floating_point for dtype in dtypes):
+    first = _on_input(traced(network, example), example)
+    if not first:
+        dtypes = [tensor.dtype for tensor in Call.of(example).tensors]
         raise UsageError(
             f"no place for input-dropout={p}: no Linear or convolution of this network sees the "
             f"input ({', '.join(map(str, dtypes))}) as floating-point values; dropout=P would "
@@ -165,6 +170,13 @@ def _meant(
     activations = [a for a in found.places if set(chosen) & set(a.layers)]
     fed = {path for activation in activations for path in activation.layers}
     return activations, [found.layers[path] for path in chosen if path not in fed]
+
+
+def _on_input(found: Trace, example: Any) -> list[Layer]:
+    """The layers whose input may be dropped."""
+    if not any(tensor.is_floating_point() for tensor in Call.of(example).tensors):
+        return []
+    return [layer for layer in found.layers.values() if layer.first]
 
 
 def _host(network: nn.Module, host: nn.Module, kind: str, p: float, place: str) -> Edit:
