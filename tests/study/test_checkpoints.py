@@ -84,9 +84,11 @@ def test_checkpoints_that_are_all_torn_are_an_error(saved, tmp_path):
     assert len(error.value.problems) == 2
 
 
-def test_a_foreign_checkpoint_tells_what_differs(saved, tmp_path):
-    with pytest.raises(UsageError, match=r"is of another training \(seed: 3 there, 4 here\)"):
+def test_foreign_checkpoints_tell_once_what_differs(saved, tmp_path):
+    with pytest.raises(UsageError, match=r"is of another training \(seed: 3 there") as error:
         Checkpoints(tmp_path, {**IDENTITY, "seed": 4}).load()
+    [problem] = error.value.problems  # once, though there are two checkpoints
+    assert problem.endswith("(seed: 3 there, 4 here): name another folder")
 
 
 def test_an_older_format_is_told(saved, tmp_path):

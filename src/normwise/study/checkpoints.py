@@ -92,7 +92,7 @@ class Checkpoints:
             except UsageError as error:
                 lost += error.problems
         if lost:
-            raise UsageError(*lost)
+            raise UsageError(*dict.fromkeys(lost))  # another training is told once
         return None, []
 
     def _paths(self) -> list[Path]:
@@ -112,7 +112,9 @@ class Checkpoints:
             differences = "; ".join(
                 f"{n}: {theirs.get(n)!r} there, {self._identity.get(n)!r} here" for n in unlike
             )
-            raise UsageError(f"{path} is of another training ({differences}): name another folder")
+            raise UsageError(
+                f"{self._folder} is of another training ({differences}): name another folder"
+            )
         tensors = path.with_suffix(".safetensors")
         try:
             content = tensors.read_bytes()
