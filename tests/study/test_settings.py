@@ -185,6 +185,9 @@ def test_a_variants_own_words_go_before_the_studys(data: Callable[..., Data]):
         schedule=Schedule("step", 6 * epoch, every=2 * epoch, warmup=epoch),
     )
     assert recipe_for("schedule=constant+warmup=0", loaded, **study).schedule.is_constant
+    for kind in ("onecycle", "cyclic"):  # which refuse a warm-up, but not to be without one
+        for text in (f"schedule={kind}+warmup=0", f"warmup=0+schedule={kind}"):
+            assert recipe_for(text, loaded, **study).schedule.warmup == 0
 
 
 def test_schedules_by_default_fit_the_training(data: Callable[..., Data]):

@@ -64,7 +64,9 @@ def compare(
         typer.Option(help="Folder of the study.", show_default="a new one under runs/"),
     ] = None,
     resume: options.Resume = False,
-    device: Annotated[str, typer.Option(help="Where to train.")] = "cpu",
+    device: Annotated[
+        str, typer.Option(help="Where to train; auto takes CUDA, else MPS, else the CPU.")
+    ] = "cpu",
     workers: Annotated[
         int | None, typer.Option(help="Processes to train in.", show_default="auto")
     ] = None,

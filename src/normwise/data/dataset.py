@@ -143,6 +143,9 @@ def check_device(device: Device) -> None:
 def pick_device(device: Device) -> Device:
     """Return a device; `auto` is CUDA where there is one, else MPS, else the CPU.
 
+    Args:
+        device: `auto`, or what torch takes, which is returned as it is.
+
     Example:
         >>> pick_device("cpu")
         'cpu'

@@ -17,6 +17,9 @@ _UNITS |= {f"{p}ib": 1024**i for i, p in enumerate(("k", "m", "g", "t"), 1)}
 def read_memory(memory: Memory) -> int:
     """Return a number of bytes, given as one or as a text.
 
+    Args:
+        memory: a number of bytes, or a text such as `"2GB"` (10^9) or `"2 GiB"` (2^30).
+
     Raises:
         UsageError: it is neither, or nothing at all.
 

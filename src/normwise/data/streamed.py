@@ -111,6 +111,8 @@ class Streamed(Split):
     """A split whose samples are not on the device: `x` has their shapes and dtypes, no values.
 
     Attributes:
+        x: empty of values: shapes and dtypes of the samples.
+        y: the targets, in memory, as in every split.
         source: where the samples are.
         rows: the number in the source of every sample here, on the CPU.
         place: the device where they are used.

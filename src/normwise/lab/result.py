@@ -76,6 +76,10 @@ class Result:
     def number(self, what: str, of: str = "") -> Number:
         """Return one of the numbers.
 
+        Args:
+            what: what was measured, as the table's head names it.
+            of: the variant or case that it was measured of; empty for a number of the whole.
+
         Raises:
             KeyError: there is none of this name.
         """

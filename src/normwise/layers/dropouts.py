@@ -12,6 +12,9 @@ DROPOUTS: tuple[type[nn.Module], ...] = (nn.modules.dropout._DropoutNd, Concrete
 def is_dropout(module: nn.Module) -> bool:
     """Tell whether a module is a dropout of torch's or of this room's: noise in training only.
 
+    Args:
+        module: any module; its parts are not looked at.
+
     Example:
         >>> from normwise.layers import StochasticDepth, drop_connect
         >>> [is_dropout(m) for m in (nn.AlphaDropout(), StochasticDepth(), nn.ReLU())]
@@ -26,6 +29,9 @@ def evaluation_factor(dropout: nn.Module) -> float:
     """Return what a dropout multiplies by in evaluation: 1, or `1 - p` with classic scaling.
 
     Where it is 1, `nn.Identity` may take the dropout's place, a `DropConnect`'s too.
+
+    Args:
+        dropout: of torch's or of this room's.
 
     Example:
         >>> from normwise.layers import Dropout

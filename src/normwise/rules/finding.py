@@ -91,6 +91,9 @@ class Findings(list[Finding]):
         Processes that train together each see the same network: a fault that several have seen is
         reported as the first of them saw it, and a rule is clean only if none found anything.
 
+        Args:
+            others: of the other processes, in the order of their ranks.
+
         Example:
             >>> found = Finding("ACT101", "dead-units", "warning", "2", 3, 1.0, 0.5, "", "", 0.9)
             >>> both = Findings([found]).merged(Findings([found], clean=["NRM101"]))

@@ -74,6 +74,9 @@ class Watch:
     def plot(self, path: str) -> "Figure":
         """Return a matplotlib figure of a module: gradients and updates over time, and its outputs.
 
+        Args:
+            path: of the module in the network, such as `encoder.2`.
+
         Raises:
             UsageError: there is no such module.
         """

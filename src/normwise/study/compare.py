@@ -124,7 +124,7 @@ def compare(
             every epoch, and with `sorted` those of a class; the turn of the batches is drawn anew.
         out: folder for the report, the tables and every finished run; None keeps all in memory.
         resume: go on with the study that `out` holds, skipping finished runs.
-        device: where to train.
+        device: where to train; `auto` takes CUDA, else MPS, else the CPU.
         workers: processes to train in; None for one per core where that pays.
         stack: runs that train as one program; 1 trains each alone; None takes whichever a few timed
             steps show to be faster. `study.plan` tells what was done and why.

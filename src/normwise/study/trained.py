@@ -191,6 +191,12 @@ class Trained:
     def to_html(self, path: str | os.PathLike[str]) -> Path:
         """Write the report: one self-contained page.
 
+        Args:
+            path: of the page, whose folder is made if need be.
+
+        Returns:
+            The path.
+
         Raises:
             UsageError: the page cannot be written.
         """

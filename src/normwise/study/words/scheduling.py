@@ -62,7 +62,7 @@ class Warmup(Tuning):
 
     def tune(self, recipe: Recipe, budget: Budget) -> Recipe:
         """Let the learning rate rise first."""
-        if recipe.schedule.kind in _RISING:
+        if self.epochs and recipe.schedule.kind in _RISING:
             raise _no_warmup(recipe.schedule.kind)
         steps = _in_steps(f"warmup={self.epochs:g}", self.epochs, recipe, budget)
         return replace(recipe, schedule=replace(recipe.schedule, warmup=steps))
@@ -86,7 +86,10 @@ def _in_steps(text: str, epochs: float, recipe: Recipe, budget: Budget) -> int:
 
 
 def _no_warmup(kind: str) -> UsageError:
-    return UsageError(f"schedule={kind} begins with a rise of its own: leave warmup out")
+    return UsageError(
+        f"schedule={kind} begins with a rise of its own: leave warmup out, or give warmup=0 where "
+        "the whole study has one"
+    )
 
 
 def _schedule(spelling: Spelling) -> Word:
