@@ -7,9 +7,15 @@ import inspect
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+import normwise as nw
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "normwise"
@@ -37,6 +43,11 @@ def docstrings(source: str) -> list[tuple[str, str, int]]:
         if isinstance(node, DOCUMENTED)
         and (text := ast.get_docstring(node, clean=False)) is not None
     ]
+
+
+def small_net() -> nn.Module:
+    """Return a network for the digits, of a size to be trained fifty times."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10))
 
 
 def failures(text: str, names: dict[str, object], name: str, path: Path, line: int = 0) -> str:
@@ -71,6 +82,36 @@ def test_examples_of_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             line = text.count("\n", 0, block.start(1))
             account += failures(block[1], names, page.name, page, line)
     assert not account, account
+
+
+def test_the_readme_is_one_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Its blocks without prompts run, in their order, for a reader who has a network and data."""
+    pytest.importorskip("onnxscript")
+    monkeypatch.chdir(tmp_path)
+    digits = nw.data.load("digits", standardize=False)
+    x, y = digits.val.x, digits.val.y
+    net = small_net()
+    names: dict[str, Any] = {
+        "make_net": small_net,
+        "net": net,
+        "optimizer": torch.optim.SGD(net.parameters()),
+        "loader": DataLoader(TensorDataset(x, y), 64, shuffle=True),
+        "x": x,
+        "y": y,
+        "new_x": x[:5],
+        "example": x[:8],
+        "F": F,
+    }
+    text = (ROOT / "README.md").read_text("utf-8")
+    blocks = [block for block in PYTHON_BLOCK.findall(text) if ">>>" not in block]
+    exec(compile("\n".join(blocks), "README.md", "exec"), names)
+    assert names["study"].summary()["runs"].tolist() == [10] * 5
+    again = nw.Trained.load("runs/final", small_net)
+    assert (again.predict(x) == names["trained"].predict(x)).all()
+    assert names["mean"].shape == (len(x), 10)
+    assert torch.allclose(names["folded"](x), names["net"].eval()(x), atol=1e-5)
+    assert Path("report.html").exists()
+    assert Path("net.onnx").exists()
 
 
 def test_everything_public_has_an_example():
