@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from normwise.data import Split
 from normwise.stack import NotStackable, Objective
@@ -98,3 +98,26 @@ def test_evaluation_is_compared() -> None:
     check.evaluation(lambda x: network(x) * (1 + 1e-7), network)
     with pytest.raises(NotStackable, match="evaluation of the stack differs"):
         check.evaluation(lambda x: network(x) * 1.01, network)
+    assert network.training
+
+
+def test_imaginary_parts_are_compared_too() -> None:
+    class Complex(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3, 1, dtype=torch.cfloat))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (x.to(torch.cfloat) @ self.weight).abs()
+
+    network = Complex()
+    loss = OBJECTIVE.loss(network(EXAMPLE.x), EXAMPLE.y)
+    [gradient] = torch.autograd.grad(loss, [network.weight])
+
+    def step(gradient: Tensor) -> FirstStep:
+        return FirstStep(network, [], 0.0, 0.0, loss.detach(), {"weight": gradient}, {})
+
+    check = Check(OBJECTIVE, EXAMPLE)
+    check.step([step(gradient)])
+    with pytest.raises(NotStackable):
+        check.step([step(gradient.conj().resolve_conj())])

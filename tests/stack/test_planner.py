@@ -238,6 +238,12 @@ def test_real_networks(tools: Any, monkeypatch: pytest.MonkeyPatch):
     assert shares[0].reason == "asked for"
 
 
+def test_workers_share_the_memory(plan: Any, monkeypatch: pytest.MonkeyPatch):
+    World(monkeypatch, cores=2, free=20, run_bytes=1)
+    assert {len(share.runs) for share in plan(runs_of(20), workers=1)[1]} == {10}
+    assert {len(share.runs) for share in plan(runs_of(20), workers=2)[1]} == {5}
+
+
 def test_memory_that_only_caches_files_counts_as_free():
     """A machine that has read much has little unused memory, and yet room for a stack."""
     found = _free_memory(torch.device("cpu"))

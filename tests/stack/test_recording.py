@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils.checkpoint import checkpoint
 
 from normwise.data import Split
 from normwise.stack import NotStackable, Objective, Recipe, Stacked
@@ -131,6 +132,14 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: nn.Sequential(nn.Linear(6, 3), nn.BatchNorm1d(3, momentum=None)),
         "takes a number out of a tensor",
     ),
+    "checkpoint": (
+        lambda: Call(lambda s, x: checkpoint(s.layer, x, use_reentrant=False)),
+        "loses them, as checkpointing does$",
+    ),
+    "spectral norm": (
+        lambda: nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(6, 3))),
+        "uses an operation that torch.vmap has no rule for$",
+    ),
     "no gradient": (without_gradient, "no weights to train"),
     "error": (lambda: Call(lambda s, x: s.layer(x[:, :5])), "cannot be multiplied"),
 }
@@ -193,3 +202,12 @@ def test_program_with_a_value_of_its_batch_is_refused() -> None:
     networks = [Call(hidden) for _ in range(2)]
     with pytest.raises(NotStackable, match="differs from the network's own"):
         Stacked(networks, [Recipe()] * 2, Objective("regression"), [0, 1], example)
+
+
+def test_what_vmap_does_run_by_run_is_done_without_a_warning(recwarn: pytest.WarningsRecorder):
+    def network() -> nn.Module:
+        return nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(6, 3)))
+
+    example = Split(torch.randn(8, 6), torch.randn(8, 3))
+    Stacked([network() for _ in range(2)], [Recipe()] * 2, Objective("regression"), [0, 1], example)
+    assert not recwarn.list

@@ -120,8 +120,13 @@ def _difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
     """
     if not ours:
         return 0.0
-    a, b = (torch.cat([t.detach().double().flatten() for t in each]) for each in (ours, theirs))
+    a, b = (torch.cat([_reals(tensor) for tensor in each]) for each in (ours, theirs))
     if not b.isfinite().all():
         return 0.0 if (a.isfinite() == b.isfinite()).all() else math.inf
     difference = float((a - b).norm() / (b.norm() + _ROUNDING))
     return math.inf if math.isnan(difference) else difference
+
+
+def _reals(tensor: Tensor) -> Tensor:
+    tensor = tensor.detach()
+    return (torch.view_as_real(tensor) if tensor.is_complex() else tensor).double().flatten()

@@ -7,6 +7,7 @@ forward, without vmap and without autograd: some dozens of tensor operations, on
 
 import copy
 import random
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ _PLAINLY = {
     "calling .item()": "takes a number out of a tensor, as .item() and float() do",
     "must override the setup_context": "uses an autograd.Function that has no rule for torch.vmap",
     "does not have vmap support": "uses an autograd.Function that has no rule for torch.vmap",
+    "Batching rule not implemented": "uses an operation that torch.vmap has no rule for",
+    "may have escaped": "keeps tensors where torch.vmap loses them, as checkpointing does",
 }
 
 
@@ -159,7 +162,10 @@ def record(
     batches = [*tensors_of(x), *tensors_of(y)]
     masks = [batches[0].new_ones((runs, *site.shape), dtype=site.dtype) for site in sites]
     copies = {name: buffer.clone() for name, buffer in buffers.items()}
-    graph = taped(step, [*parameters.values(), *copies.values(), *batches, *masks])
+    with warnings.catch_warnings():
+        # Of what torch.vmap does run by run; whether a stack pays all the same is measured.
+        warnings.filterwarnings("ignore", "There is a performance drop")
+        graph = taped(step, [*parameters.values(), *copies.values(), *batches, *masks])
     memory, are_products = lighten(graph, [*parameters.values(), *buffers.values()])
     return Program(graph, tuple(trained), tuple(are_products[1:]), tuple(sites), memory)
 

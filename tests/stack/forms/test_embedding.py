@@ -9,6 +9,7 @@ from torch import nn
 
 from normwise.data import Split
 from normwise.stack import Objective, Recipe, Stacked
+from normwise.stack.forms.embedding import embedding
 
 IDS = torch.tensor([[[0, 2, 2], [3, 0, 1]], [[1, 1, 0], [0, 3, 2]], [[3, 3, 3], [2, 1, 0]]])
 
@@ -28,6 +29,13 @@ def test_the_row_for_padding_gets_no_gradient(agree: Any, draw: Any, padding: in
 
 def test_what_else_an_embedding_may_do_is_left_to_torch(agree: Any, draw: Any):
     agree(lambda ids, weight: F.embedding(ids, weight), IDS, draw(3, 4, 5))
+
+
+@pytest.mark.parametrize(
+    "option", [{"max_norm": 1.0}, {"scale_grad_by_freq": True}, {"sparse": True}]
+)
+def test_options_are_not_passed_over(option: dict[str, Any]):
+    assert embedding(IDS, torch.ones(4, 5), padding_idx=0, **option) is NotImplemented
 
 
 def test_networks_that_pad_train_as_a_stack():
