@@ -142,6 +142,13 @@ def test_a_round_that_costs_too_much_is_undone():
     assert str(edits(net)[-1]) == "prune 0.6  (the network)  round 2 is undone: loss nan > 0.2"
 
 
+def test_units_that_go_together_are_all_counted():
+    net = nn.Sequential(nn.Linear(4, 8), nn.GroupNorm(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    prune(net, X, 0.5)
+    assert net[0].out_features == 4
+    assert str(edits(net)[0]) == "prune 0.5  0  8 units -> 4, by magnitude"
+
+
 def test_if_training_fails_all_is_as_it_was():
     net = normed()
     optimizer = torch.optim.AdamW(net.parameters())

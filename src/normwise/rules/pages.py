@@ -56,11 +56,11 @@ def write_pages(folder: str | os.PathLike[str]) -> list[Path]:
 def overview() -> str:
     """Return the list of all rules, as a Markdown table."""
     rows = [
-        f"| [{rule.code}]({rule.code}.md) | {rule.name} | {rule.level} | {rule.needs.name.lower()} "
-        f"| {' '.join(read(rule)[0].split())} |"
+        f"| [{rule.code}]({rule.code}.md) | {rule.name} | {' '.join(read(rule)[0].split())} "
+        f"| {rule.level} | {rule.needs.name.lower()} |"
         for rule in all_rules().values()
     ]
-    head = ["| code | name | level | needs | the fault |", "|---|---|---|---|---|"]
+    head = ["| code | name | the fault | level | needs |", "|---|---|---|---|---|"]
     return "# Rules\n\n" + "\n".join([*head, *rows]) + "\n"
 
 

@@ -129,7 +129,7 @@ def _sparsely(trainings: Sequence[Training]) -> Iterator[str]:
     if measured < min(_FEW, steps):
         yield (
             f"{measured} of {steps} steps were measured, to keep to the budget; "
-            "every=1 measures all of them"
+            "--every 1 measures all of them"
         )
 
 

@@ -39,5 +39,14 @@ class Group:
         """What stays the same when units come or go."""
         return frozenset(self.slots)
 
+    def width(self, path: str) -> int:
+        """Return how many features or channels of a module that makes the units are one unit.
+
+        More than one where they go together, as the channels of one group of a group norm do.
+        """
+        prefix = f"{path}." if path else ""
+        made = (slot for slot in self.slots if slot not in self.reading)
+        return min(self.slots[slot].shape[1] for slot in made if slot.name.startswith(prefix))
+
     def __len__(self) -> int:
         return len(next(iter(self.slots.values())))

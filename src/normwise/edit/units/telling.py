@@ -25,12 +25,17 @@ def told(
         cleared: the parameters of which an optimizer's state could not follow.
     """
     made = [
-        Edit(edit, path, f"{len(group)} units -> {count}, {how}", _with(group, path))
+        Edit(edit, path, f"{_change(group, count, path)}, {how}", _with(group, path))
         for group, count in zip(groups, counts, strict=True)
         for path in group.makers
     ]
     made += [Edit(edit, path, f"left alone: {reason}") for path, reason in left.items()]
     return made + [Edit(edit, name, "the optimizer's state is cleared") for name in cleared]
+
+
+def _change(group: Group, count: int, path: str) -> str:
+    width = group.width(path)
+    return f"{len(group) * width} units -> {count * width}"
 
 
 def _with(group: Group, path: str) -> str:
