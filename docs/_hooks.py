@@ -9,6 +9,7 @@ from mkdocs.structure.files import File, Files
 from normwise.report.formulas import formula_svg
 
 _RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+_LAST_LINE = re.compile(r"^(```python\n.+?)\n+^```$", re.MULTILINE | re.DOTALL)
 _FORMULA = re.compile(r"^\$\$\n(.+?)\n\$\$$", re.MULTILINE | re.DOTALL)
 
 
@@ -22,6 +23,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Draw formulas, and point at the results where they are in the site."""
-    drawn = _FORMULA.sub(lambda match: f"<p>{formula_svg(match[1])}</p>", markdown)
+    """Draw formulas, end blocks at their last line, and link to the results in the site."""
+    drawn = _FORMULA.sub(lambda match: f'<p class="drawn">{formula_svg(match[1])}</p>', markdown)
+    drawn = _LAST_LINE.sub(r"\1\n```", drawn)
     return drawn.replace("](../benchmarks/", "](benchmarks/")

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -35,9 +36,27 @@ def test_the_tally_counts_and_names(result):
 
 
 def test_a_quick_look_says_so(result):
-    facts = book([replace(result, budget=nw.lab.Budget(6, 0.5))]).facts
-    assert facts["length of the trainings"] == "50 % of the full one: a quick look"
-    assert facts["seeds"] == "2 to 7"
+    tables = book([replace(result, budget=nw.lab.Budget(6, 0.5))])
+    assert tables.facts["length of the trainings"] == "50 % of the full one: a quick look"
+    assert tables.facts["seeds"] == "2 to 7"
+    assert tables.notes[0].startswith("A quick look: 6 seeds, and trainings of 50 % of the length")
+    assert not any("quick" in note for note in book([result]).notes)
+
+
+def test_what_does_it_again_has_the_budget(result):
+    def code(budget: nw.lab.Budget) -> dict[str, str]:
+        [chapter] = book([replace(result, budget=budget)]).chapters
+        return dict(chapter.code)
+
+    budgets = [nw.lab.Budget(), nw.lab.Budget(6, 0.5), nw.lab.Budget(2)]
+    full, quick, own = map(code, budgets)
+    assert full["In a terminal"] == "normwise lab run bn-identity --data digits --seed 2"
+    assert quick["In a terminal"] == full["In a terminal"] + " --budget quick"
+    assert list(own) == ["In Python"]
+    for told, budget in zip((full, quick, own), budgets, strict=True):
+        names: dict[str, Any] = {}
+        exec(told["In Python"], names)
+        assert (names["result"].seed, names["result"].budget) == (2, budget)
 
 
 def test_families_stand_together(result):

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from normwise.files import write_text
+from normwise.lab.budget import BUDGETS, Budget
 from normwise.lab.errata import ERRATA
 from normwise.lab.families import by_family, family
 from normwise.lab.numbers import grid
@@ -52,6 +53,7 @@ def book(results: Sequence[Result]) -> BookTables:
         title=f"The lab · {first.data}",
         verdict=tally(results),
         notes=[
+            *_shortened(first.budget),
             "A verdict is that of this experiment, on this data: its criterion was written down "
             "before. “Inconclusive” means that the seeds do not settle the question.",
         ],
@@ -94,7 +96,6 @@ def tally(results: Sequence[Result]) -> str:
 def _chapter(result: Result) -> Chapter:
     claim = result.claim
     header, rows = grid(result.numbers)
-    options = f"--data {result.data} --seed {result.seed}"
     return Chapter(
         name=claim.name,
         family=family(claim.name),
@@ -111,15 +112,31 @@ def _chapter(result: Result) -> Chapter:
         notes=result.notes,
         corrections=[Correction(**vars(ERRATA[number])) for number in claim.errata],
         figures=result.figures,
-        code={
-            "In a terminal": f"normwise lab run {claim.name} {options}",
-            "In Python": "import normwise as nw\n"
-            f'result = nw.lab.run("{claim.name}", seed={result.seed}, data="{result.data}")\n'
-            "result.verdict, result.frame()",
-        },
+        code=_code(result),
         seconds=result.seconds,
         setting=f"{result.data}, seeds {_seeds(result)}",
     )
+
+
+def _code(result: Result) -> dict[str, str]:
+    """Return what repeats the result; a budget of the user's own has no name in a terminal."""
+    named = next((name for name, known in BUDGETS.items() if known == result.budget), None)
+    terminal = f"normwise lab run {result.claim.name} --data {result.data} --seed {result.seed}"
+    python = f'"{result.claim.name}", seed={result.seed}, data="{result.data}"'
+    if named != "full":
+        terminal += f" --budget {named}"
+        python += f', budget="{named}"' if named else f", budget=nw.lab.{result.budget}"
+    python = f"import normwise as nw\nresult = nw.lab.run({python})\nresult.verdict, result.frame()"
+    return {**({"In a terminal": terminal} if named else {}), "In Python": python}
+
+
+def _shortened(budget: Budget) -> list[str]:
+    if budget.length == 1:
+        return []
+    return [
+        f"A quick look: {budget.seeds} seeds, and trainings of {100 * budget.length:.0f} % of the "
+        "length that the chapters tell."
+    ]
 
 
 def _seeds(result: Result) -> str:

@@ -120,7 +120,8 @@ def history_charts(tables: HistoryTables) -> list[Lines]:
         >>> [c.title for c in history_charts(HistoryTables("a", "", [], {}, "accuracy", curves))]
         ['Loss', 'Accuracy']
     """
-    losses = {"training": "train_loss", "validation": "val_loss"}
+    # The validation split comes first, and so has one colour in all charts.
+    losses = {"validation": "val_loss", "training": "train_loss"}
     charts = [
         Lines(
             "Loss",
