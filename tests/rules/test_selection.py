@@ -34,6 +34,11 @@ def test_all_mistakes_at_once():
     ]
 
 
+def test_a_family_is_suggested_too():
+    with pytest.raises(UsageError, match=r"no rule 'NRN' \(did you mean 'NRM'\?\)"):
+        read_selection(KNOWN, "NRN")
+
+
 def test_a_place_is_ignored_for_a_reason():
     ignore = Ignore.read("NRM@encoder.*: kept as published")
     assert ignore.reason == "kept as published"

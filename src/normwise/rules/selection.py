@@ -110,7 +110,8 @@ def read_selection(
         problems.add("select='': no rule is selected; leave select out to run all")
     for code in (*chosen, *(each.code for each in ignores)):
         if not any(each.startswith(code) for each in known):
-            problems.add(f"there is no rule {code!r}{suggest(code, known)}")
+            families = dict.fromkeys(each.rstrip("0123456789") for each in known)
+            problems.add(f"there is no rule {code!r}{suggest(code, [*known, *families])}")
     accepted: frozenset[tuple[str, str]] = frozenset()
     with problems.collect():
         accepted = read_baseline(baseline) if baseline is not None else accepted
