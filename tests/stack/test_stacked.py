@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from normwise.data import Data, Split
 from normwise.edit import insert_dropout, insert_norm
 from normwise.stack import Budget, NotStackable, Objective, Recipe, Stacked, train
+from normwise.stack.evaluation import evaluate
 from normwise.stack.forms import mode
 
 CLASSES = 3
@@ -668,6 +669,29 @@ def test_a_wrong_form_is_found_out(
     networks = [tools.built(lambda: mlp(nn.BatchNorm1d(8)), seed) for seed in range(3)]
     with pytest.raises(NotStackable, match="differs from the network's own"):
         stacked(networks, tools.make_data())
+
+
+class Viewing(nn.Module):
+    """Convolutions of few and of many channels, and a view of what they give."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.few, self.many = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 16, 2)
+        self.norm, self.head = nn.GroupNorm(4, 16), nn.Linear(64, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.max_pool2d(self.norm(self.many(self.few(x))), 2)
+        return self.head(y.view(len(y), -1))
+
+
+def test_evaluation_of_wide_convolutions(tools: Any):
+    data = tools.make_data((1, 7, 7))
+    networks = [tools.built(Viewing, seed) for seed in range(3)]
+    stack = stacked(networks, data)
+    theirs = evaluate([network.eval() for network in networks], OBJECTIVE, data.val)
+    for found, expected in zip(stack.evaluate(data.val), theirs, strict=True):
+        assert found.loss == pytest.approx(expected.loss, rel=1e-12)
+        assert found.metric == expected.metric
 
 
 def test_memory_grows_with_the_runs(tools: Any):

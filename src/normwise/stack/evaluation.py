@@ -11,7 +11,7 @@ from normwise.data import Split
 from normwise.samples import forward
 from normwise.stack.objective import Goal, Scores
 
-_ROWS = 1024  # samples that a network takes at once
+_ROWS = 512  # samples that a network takes at once
 
 
 def evaluate(networks: Sequence[Callable[..., Any]], objective: Goal, split: Split) -> list[Scores]:

@@ -15,7 +15,7 @@ from normwise.stack.augmenting import Augmenter
 from normwise.stack.calling import Tensors, call
 from normwise.stack.checking import Check, FirstStep
 from normwise.stack.evaluation import evaluate
-from normwise.stack.forms import PerRun, Streams
+from normwise.stack.forms import LayoutForms, PerRun, Streams, channels_last
 from normwise.stack.objective import Goal, Scores
 from normwise.stack.optimizers import stacked_optimizer
 from normwise.stack.penalties import StackedShrinking, strengths
@@ -23,6 +23,8 @@ from normwise.stack.products import Product
 from normwise.stack.recipes import Recipe
 from normwise.stack.recording import Bonus, NotStackable, Program, record, refusing
 from normwise.stack.seeding import derive
+
+_WIDE = 8  # channels from which an evaluation is faster with the channels last
 
 
 class Stacked:
@@ -206,11 +208,13 @@ class Stacked:
 
     def _forward(self, run: int) -> Callable[..., Any]:
         """Return what one run's network computes in evaluation mode."""
-        values = {name: value[run] for name, value in self._values().items()}
+        weights = {n: channels_last(value[run], _WIDE) for n, value in self._parameters().items()}
+        values = weights | {name: buffer[run] for name, buffer in self._buffers.items()}
 
         def run_alone(*args: Tensor, **named: Tensor) -> Any:
             self._set_p(self._template, run)
-            return call(self._template.eval(), values, named or args)
+            with LayoutForms():
+                return call(self._template.eval(), values, named or args)
 
         return run_alone
 

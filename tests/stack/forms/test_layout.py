@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from normwise.stack.forms import Masks, StackedForms
+from normwise.stack.forms import LayoutForms, Masks, StackedForms, channels_last
 
 FUNCTIONS = {
     "view": lambda y: y.view(len(y), -1),
@@ -59,3 +59,19 @@ def test_view_as_another_type(draw: Any):
     with StackedForms(Masks(())):
         seen = torch.vmap(function)(x)
     assert torch.equal(seen, x.view(torch.int64))
+
+
+@pytest.mark.parametrize("inputs", [1, 2])
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_one_network_with_the_channels_last(function: Any, inputs: int, draw: Any):
+    x, weight = draw(4, inputs, 7, 6), draw(5, inputs, 3, 2)
+    with LayoutForms():
+        y = F.conv2d(x, channels_last(weight))
+        assert y.is_contiguous(memory_format=torch.channels_last)
+        found = function(y)
+    torch.testing.assert_close(found, function(F.conv2d(x, weight)), rtol=1e-12, atol=1e-12)
+
+
+def test_weights_that_stay_as_they_are(draw: Any):
+    for weight, least in ((draw(4, 3), 1), (draw(4, 3, 2), 1), (draw(4, 3, 2, 2), 5)):
+        assert channels_last(weight, least) is weight

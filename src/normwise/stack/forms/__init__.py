@@ -5,6 +5,16 @@ runs' tensors, runs first. What is not here is left to torch.vmap.
 """
 
 from normwise.stack.forms.dropout import Masks, PerRun, Site, Streams
+from normwise.stack.forms.layout import LayoutForms, channels_last
 from normwise.stack.forms.mode import DropoutForms, StackedForms
 
-__all__ = ["DropoutForms", "Masks", "PerRun", "Site", "StackedForms", "Streams"]
+__all__ = [
+    "DropoutForms",
+    "LayoutForms",
+    "Masks",
+    "PerRun",
+    "Site",
+    "StackedForms",
+    "Streams",
+    "channels_last",
+]

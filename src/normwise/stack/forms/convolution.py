@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from normwise.stack.forms.axes import Form, runs_first
+from normwise.stack.forms.layout import channels_last
 
 _convolution = torch.ops.aten.convolution.default
 _backward = torch.ops.aten.convolution_backward.default
@@ -81,10 +82,7 @@ class _One(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> Tensor:
-        if weight.ndim == 4:
-            x = _channels_last(x)
-            # A copy, whose strides say so even where there is one channel: torch goes by them.
-            weight = weight.clone(memory_format=torch.channels_last)
+        x, weight = _channels_last(x), channels_last(weight)
         ctx.save_for_backward(x, weight)
         ctx.options = options
         ctx.has_bias = bias is not None

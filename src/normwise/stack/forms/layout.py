@@ -3,11 +3,13 @@
 Convolutions of many runs put them there (see `convolution.py`); alone, the network has them first.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 
 def view(input: Tensor, *shape: Any, **options: Any) -> Tensor:
@@ -27,3 +29,42 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
 def group_norm(input: Tensor, *args: Any, **options: Any) -> Tensor:
     """Stand for `F.group_norm`, which torch.vmap cannot follow where the channels are last."""
     return F.group_norm(input.contiguous(), *args, **options)
+
+
+LAYOUT_FORMS: dict[Callable[..., Any], Callable[..., Any]] = {
+    F.adaptive_avg_pool2d: adaptive_avg_pool2d,
+    F.group_norm: group_norm,
+    Tensor.view: view,
+}
+
+
+def channels_last(weight: Tensor, least: int = 1) -> Tensor:
+    """Return a weight of a 2-D convolution so that, on the CPU, its output has the channels last.
+
+    It is a copy, whose strides say so even where there is one channel: torch goes by them.
+
+    Args:
+        weight: any; others are returned as they are.
+        least: channels of the output for which it is done.
+    """
+    if weight.ndim != 4 or weight.device.type != "cpu" or len(weight) < least:
+        return weight
+    return weight.clone(memory_format=torch.channels_last)
+
+
+class LayoutForms(TorchFunctionMode):
+    """Inside, the forward of one network takes tensors with their channels last, too."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in LAYOUT_FORMS:
+            result = LAYOUT_FORMS[func](*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        return func(*args, **kwargs)

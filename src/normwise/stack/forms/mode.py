@@ -5,7 +5,6 @@ from types import FunctionType
 from typing import Any
 
 import torch.nn.functional as F
-from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from normwise.stack.forms.attention import attention
@@ -14,7 +13,7 @@ from normwise.stack.forms.convolution import convolution
 from normwise.stack.forms.cross_entropy import cross_entropy
 from normwise.stack.forms.dropout import DROPOUTS, FILLS, Masks, PerRun
 from normwise.stack.forms.embedding import embedding
-from normwise.stack.forms.layout import adaptive_avg_pool2d, group_norm, view
+from normwise.stack.forms.layout import LAYOUT_FORMS
 from normwise.stack.forms.linear import linear
 from normwise.stack.forms.recurrent import CELLS, has_dropout, recurrent
 
@@ -26,9 +25,7 @@ _FORMS: dict[Callable[..., Any], Callable[..., Any]] = {
     F.conv1d: convolution,
     F.conv2d: convolution,
     F.conv3d: convolution,
-    F.adaptive_avg_pool2d: adaptive_avg_pool2d,
-    F.group_norm: group_norm,
-    Tensor.view: view,
+    **LAYOUT_FORMS,
 }
 
 
