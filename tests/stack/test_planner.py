@@ -221,7 +221,6 @@ class Branching(nn.Module):
 
 
 def test_real_networks(tools: Any, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(f"{MODULE}._WORTH_A_TRIAL", 0.0)
     monkeypatch.setattr(f"{MODULE}._TRIAL_SECONDS", 0.0)
     data = tools.make_data()
     planner = Planner(data, Objective("classes"), Budget(100, 16, 50), workers=1, stack=3)
@@ -236,6 +235,30 @@ def test_real_networks(tools: Any, monkeypatch: pytest.MonkeyPatch):
     assert "decides by the data" in shares[1].reason
     assert isinstance(planner.stacked(runs[:3]), Stacked)
     assert shares[0].reason == "asked for"
+
+
+@pytest.mark.parametrize(
+    ("steps", "workers", "stacked"),
+    # Ten runs at 1 ms a step: recording takes 0.1 s, and eight steps of all runs 0.08 s.
+    [(100, 1, False), (119, 1, False), (121, 1, True), (180, 2, False), (190, 2, True)],
+)
+def test_a_trial_takes_a_small_share_of_the_loop(
+    steps: int, workers: int, stacked: bool, plan: Any, monkeypatch: pytest.MonkeyPatch
+):
+    world = World(monkeypatch, loop=1e-3, stacked=lambda size: 1e-4, cores=workers)
+    _, shares = plan(runs_of(10), steps=steps)
+    assert {share.stacked for share in shares} == {stacked}
+    assert bool(world.tried) == stacked
+    if not stacked:
+        assert f"needs only {steps / 100:.1f} s" in shares[0].reason
+
+
+def test_recording_takes_some_tenths_of_a_second_at_most(
+    plan: Any, monkeypatch: pytest.MonkeyPatch
+):
+    World(monkeypatch, loop=0.1, stacked=lambda size: 0.01)
+    assert not plan(runs_of(2), steps=60)[1][0].stacked  # 0.3 s and 1.6 s, of 12 s
+    assert plan(runs_of(2), steps=64)[1][0].stacked
 
 
 def test_workers_share_the_memory(plan: Any, monkeypatch: pytest.MonkeyPatch):

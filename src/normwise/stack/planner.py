@@ -23,7 +23,7 @@ from normwise.stack.recipes import Recipe
 from normwise.stack.recording import NotStackable
 from normwise.stack.stacked import Stacked, repeat
 
-_WORTH_A_TRIAL = 1.0  # seconds that a group must take in the plain loop: a trial takes some
+_TRIAL_SHARE = 0.15  # of the plain loop's time is what a trial may take
 _WORTH_A_WORKER = 0.5  # seconds that all runs must take, for a second process to pay
 _LARGEST = 64  # runs in a stack: by then the overhead of a step is shared by many
 _SMALLER = (16, 4)  # sizes to try where a large stack is slower than the loop
@@ -31,6 +31,7 @@ _GAIN = 0.95  # a stack is used where it takes at most this share of the loop's 
 _MEMORY_SHARE = 0.5  # of what is free, for all workers together
 _TRIAL_STEPS = (3, 5, 40)  # steps of a trial: to warm up, at least, at most
 _TRIAL_SECONDS = 0.1
+_RECORDING = (100, 0.3)  # it takes as long as so many steps of a run, and seconds, at most
 _STREAMED = "the samples are streamed, and every run takes them in its own order"
 
 
@@ -170,9 +171,10 @@ class Planner:
         """Divide a group into `parts` stacks or more, or into loops of one run each."""
         if len(group) == 1 or self._asked_stack == 1:
             return _loops(group, "one run" if len(group) == 1 else "asked for")
-        if self._asked_stack is None and seconds < _WORTH_A_TRIAL:
-            return _loops(group, f"the plain loop needs only {seconds:.1f} s for all runs")
         size = self._asked_stack or min(-(-len(group) // parts), _LARGEST)
+        trial = _trial_seconds(loop_ms * 1e-3, size)
+        if self._asked_stack is None and trial > _TRIAL_SHARE * seconds / workers:
+            return _loops(group, f"the plain loop needs only {seconds:.1f} s for all runs")
         memory = _free_memory(self._data.train.device) * _MEMORY_SHARE / workers
         try:
             size, reason = self._try([runs[run] for run in group], size, loop_ms, memory)
@@ -226,6 +228,13 @@ class Planner:
                 if len(times) >= warm + least and time.perf_counter() - started > _TRIAL_SECONDS:
                     break
         return statistics.median(times[warm:])
+
+
+def _trial_seconds(step: float, size: int) -> float:
+    """Return what a trial of a stack takes, roughly, where a step of a run alone takes `step`."""
+    steps, most = _RECORDING
+    warm, least, _ = _TRIAL_STEPS
+    return min(steps * step, most) + (warm + least) * size * step
 
 
 def _groups(runs: Sequence[Run]) -> list[list[int]]:
