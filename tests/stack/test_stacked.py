@@ -596,7 +596,7 @@ def test_a_stack_may_end_with_nobody(tools: Any):
 
 @pytest.mark.parametrize("task", ["classes", "regression"])
 def test_evaluation_is_that_of_each_network(task: str, tools: Any, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("normwise.stack.evaluation._ROWS", 7)  # in several parts
+    monkeypatch.setattr("normwise.stack.stacked.ROWS", 7)  # in several parts
     data = tools.make_data(task=task)
     networks = [tools.built(LAYERS["batch-norm"][0], seed) for seed in range(3)]
     if task == "regression":

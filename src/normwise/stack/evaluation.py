@@ -11,10 +11,12 @@ from normwise.data import Split
 from normwise.samples import forward
 from normwise.stack.objective import Goal, Scores
 
-_ROWS = 512  # samples that a network takes at once
+ROWS = 1024  # samples that a network takes at once
 
 
-def evaluate(networks: Sequence[Callable[..., Any]], objective: Goal, split: Split) -> list[Scores]:
+def evaluate(
+    networks: Sequence[Callable[..., Any]], objective: Goal, split: Split, rows: int = ROWS
+) -> list[Scores]:
     """Return the mean loss and the metric of each network on a split.
 
     All of them see one part of the split before any sees the next: it stays in the cache.
@@ -23,13 +25,14 @@ def evaluate(networks: Sequence[Callable[..., Any]], objective: Goal, split: Spl
         networks: called with samples as their arguments.
         objective: of all.
         split: to score on; an empty one scores NaN.
+        rows: samples that a network takes at once.
     """
     if not len(split):
         return [Scores(math.nan, math.nan)] * len(networks)
     losses: list[list[Tensor]] = [[] for _ in networks]
     tallies: list[list[Any]] = [[] for _ in networks]
     with torch.no_grad():
-        for part in split.parts(_ROWS):
+        for part in split.parts(rows):
             for run, network in enumerate(networks):
                 output = forward(network, part.x)
                 losses[run].append(objective.loss(output, part.y).double() * len(part))

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from normwise.stack.alike import compare_networks, compare_recipes, dropout_p
 from normwise.stack.augmenting import Augmenter
 from normwise.stack.calling import Tensors, call
 from normwise.stack.checking import Check, FirstStep
-from normwise.stack.evaluation import evaluate
+from normwise.stack.evaluation import ROWS, evaluate
 from normwise.stack.forms import LayoutForms, PerRun, Streams, channels_last
 from normwise.stack.objective import Goal, Scores
 from normwise.stack.optimizers import stacked_optimizer
@@ -24,7 +25,9 @@ from normwise.stack.recipes import Recipe
 from normwise.stack.recording import Bonus, NotStackable, Program, record, refusing
 from normwise.stack.seeding import derive
 
-_WIDE = 8  # channels from which an evaluation is faster with the channels last
+# Convolutions of so many channels are evaluated faster with the channels last, and with so few
+# samples at once that their images stay in the cache.
+_WIDE, _FEW = 8, 512
 
 
 class Stacked:
@@ -144,7 +147,8 @@ class Stacked:
     def evaluate(self, split: Split, runs: Sequence[int] | None = None) -> list[Scores]:
         """Return the loss and metric of some runs, or of all, on a split, in evaluation mode."""
         forwards = [self._forward(run) for run in (range(self._size) if runs is None else runs)]
-        scores = evaluate(forwards, self._objective, split)
+        rows = _FEW if self._is_wide else ROWS
+        scores = evaluate(forwards, self._objective, split, rows)
         self._template.train()
         return scores
 
@@ -206,6 +210,12 @@ class Stacked:
     def _values(self) -> Tensors:
         return {**self._parameters(), **self._buffers}
 
+    @property
+    def _is_wide(self) -> bool:
+        """Whether there are convolutions of many channels."""
+        on_cpu = self._example.device.type == "cpu"
+        return on_cpu and any(w.ndim == 5 and w.shape[1] >= _WIDE for w in self._weights.values())
+
     def _forward(self, run: int) -> Callable[..., Any]:
         """Return what one run's network computes in evaluation mode."""
         weights = {n: channels_last(value[run], _WIDE) for n, value in self._parameters().items()}
@@ -213,7 +223,7 @@ class Stacked:
 
         def run_alone(*args: Tensor, **named: Tensor) -> Any:
             self._set_p(self._template, run)
-            with LayoutForms():
+            with LayoutForms() if self._is_wide else nullcontext():
                 return call(self._template.eval(), values, named or args)
 
         return run_alone
