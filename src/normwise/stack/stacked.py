@@ -220,10 +220,11 @@ class Stacked:
         """Return what one run's network computes in evaluation mode."""
         weights = {n: channels_last(value[run], _WIDE) for n, value in self._parameters().items()}
         values = weights | {name: buffer[run] for name, buffer in self._buffers.items()}
+        forms = LayoutForms if self._is_wide else nullcontext
 
         def run_alone(*args: Tensor, **named: Tensor) -> Any:
             self._set_p(self._template, run)
-            with LayoutForms() if self._is_wide else nullcontext():
+            with forms():
                 return call(self._template.eval(), values, named or args)
 
         return run_alone

@@ -75,3 +75,5 @@ def test_one_network_with_the_channels_last(function: Any, inputs: int, draw: An
 def test_weights_that_stay_as_they_are(draw: Any):
     for weight, least in ((draw(4, 3), 1), (draw(4, 3, 2), 1), (draw(4, 3, 2, 2), 5)):
         assert channels_last(weight, least) is weight
+    wide = draw(5, 3, 2, 2)
+    assert channels_last(wide, 5) is not wide

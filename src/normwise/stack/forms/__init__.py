@@ -5,8 +5,8 @@ runs' tensors, runs first. What is not here is left to torch.vmap.
 """
 
 from normwise.stack.forms.dropout import Masks, PerRun, Site, Streams
-from normwise.stack.forms.layout import LayoutForms, channels_last
-from normwise.stack.forms.mode import DropoutForms, StackedForms
+from normwise.stack.forms.layout import channels_last
+from normwise.stack.forms.mode import DropoutForms, LayoutForms, StackedForms
 
 __all__ = [
     "DropoutForms",

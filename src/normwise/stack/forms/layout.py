@@ -9,7 +9,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 
 def view(input: Tensor, *shape: Any, **options: Any) -> Tensor:
@@ -50,21 +49,3 @@ def channels_last(weight: Tensor, least: int = 1) -> Tensor:
     if weight.ndim != 4 or weight.device.type != "cpu" or len(weight) < least:
         return weight
     return weight.clone(memory_format=torch.channels_last)
-
-
-class LayoutForms(TorchFunctionMode):
-    """Inside, the forward of one network takes tensors with their channels last, too."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func in LAYOUT_FORMS:
-            result = LAYOUT_FORMS[func](*args, **kwargs)
-            if result is not NotImplemented:
-                return result
-        return func(*args, **kwargs)

@@ -29,7 +29,37 @@ _FORMS: dict[Callable[..., Any], Callable[..., Any]] = {
 }
 
 
-class DropoutForms(TorchFunctionMode):
+class _Forms(TorchFunctionMode):
+    """Inside, other functions take the place of torch's, where they can."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = self._form(func, args, kwargs)
+        return self._own(func, args, kwargs) if result is NotImplemented else result
+
+    def _form(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return what stands for a function's result, or NotImplemented."""
+        raise NotImplementedError
+
+    def _own(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return torch's own result."""
+        return func(*args, **kwargs)
+
+
+class LayoutForms(_Forms):
+    """Inside, the forward of one network takes tensors with their channels last, too."""
+
+    def _form(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return LAYOUT_FORMS[func](*args, **kwargs) if func in LAYOUT_FORMS else NotImplemented
+
+
+class DropoutForms(_Forms):
     """Inside, dropout gets its masks from elsewhere, or is only noted.
 
     Args:
@@ -40,26 +70,10 @@ class DropoutForms(TorchFunctionMode):
         super().__init__()
         self._masks = masks
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
+    def _form(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if func is F.multi_head_attention_forward:
             with self:
                 return _multi_head_attention_forward(*args, **kwargs)
-        result = self._form(func, args, kwargs)
-        if result is not NotImplemented:
-            return result
-        if any(isinstance(each, PerRun) for each in (*args, *kwargs.values())):
-            raise ValueError("numbers that differ from run to run enter an operation on tensors")
-        return func(*args, **kwargs)
-
-    def _form(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Return what stands for a function's result, or NotImplemented."""
         if func in DROPOUTS:
             return self._masks.dropout(func, *args, **kwargs)
         if func in FILLS:
@@ -69,6 +83,11 @@ class DropoutForms(TorchFunctionMode):
         if func in CELLS and has_dropout(*args):
             return recurrent(func, self._masks, *args)
         return NotImplemented
+
+    def _own(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if any(isinstance(each, PerRun) for each in (*args, *kwargs.values())):
+            raise ValueError("numbers that differ from run to run enter an operation on tensors")
+        return func(*args, **kwargs)
 
 
 class StackedForms(DropoutForms):
